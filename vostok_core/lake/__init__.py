@@ -1,0 +1,21 @@
+"""The lake: Parquet partitions that are written whole or not at all, and views over them.
+
+`tables` declares every table once; `schemas` turns the declarations into pandera checks; `store`
+reads and writes partitions; `locks` makes writers take turns where a write takes several steps;
+`catalog` keeps the DuckDB views. Nothing here knows what the numbers mean.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def connect(root: Path | str) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection with the lake's tables in it; see `vostok_core.lake.catalog.connect`."""
+    from vostok_core.lake import catalog
+
+    return catalog.connect(root)

@@ -1,0 +1,285 @@
+"""One day of market data, from the lake: what an asset calls before it writes.
+
+Each function reads the partitions it needs, neighbours in time included, computes, and returns the
+rows to write together with the content hashes of what it read. Nothing is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from typing import Literal
+
+import polars as pl
+
+from vostok_core.errors import DataError, MissingPartition, UsageError
+from vostok_core.hashing import hash_value
+from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.market.bars import bars_from_klines, day_bars
+from vostok_core.market.findings import Finding, findings_frame
+from vostok_core.market.instrument import Instrument
+from vostok_core.market.klines import merge_klines
+from vostok_core.market.quality import inspect, inspect_klines
+from vostok_core.market.ticks import LastTick, last_tick, merge
+from vostok_core.times import DAY, day_start
+
+CODE_VERSION = "4"
+"""Changes whenever a value that the functions of this module return changes."""
+
+ORDER = "order"
+"""Key in a landed part's footer: its place among the files landed for the day, from 0."""
+
+ARCHIVE = "archive"
+"""Key in a landed part's footer, if the file came from the archive: the file's name there."""
+
+REPLACES = "replaces"
+"""Key in a landed part's footer, if the part takes all that landed before it out of use."""
+
+ABSENT = "absent"
+"""The part of a landed day that holds no file, but somebody's word that there is none."""
+
+KLINE_INTERVAL = "1m"
+"""The interval that klines are merged, inspected and made into bars at."""
+
+LANDING_VERSION = "1"
+"""Changes whenever a reader of source files reads the same file otherwise."""
+
+RULES = "rules"
+"""Key in a partition's inputs: `rules_of` its instrument."""
+
+NOTHING = "nothing"
+"""Stands in a partition's inputs for a day before that is not there."""
+
+LANDED = {"ticks": "raw_trades", "klines": "raw_klines"}
+"""What a day of these tables is merged from."""
+
+Inputs = dict[str, str]
+
+
+def in_landing_order(parts: Iterable[PartitionInfo]) -> list[PartitionInfo]:
+    """The landed parts of a day, the first landed first."""
+    return sorted(parts, key=lambda part: (int(part.inputs.get(ORDER, "0")), part.path.name))
+
+
+def parts_in_use(parts: Iterable[PartitionInfo]) -> list[PartitionInfo]:
+    """Those of the landed parts of a day that its ticks or klines are merged from.
+
+    Nothing that landed is deleted, but a later file can take its place. The archive has one file of
+    a day, so a part that came from it takes the earlier ones that did out of use. A part that was
+    landed to replace what there was takes all earlier ones out of use.
+
+    Returns:
+        They, in the order of landing.
+    """
+    used: list[PartitionInfo] = []
+    for part in in_landing_order(parts):
+        if REPLACES in part.inputs:
+            used.clear()
+        elif ARCHIVE in part.inputs:
+            used = [before for before in used if ARCHIVE not in before.inputs]
+        used.append(part)
+    return used
+
+
+def read_otherwise(used: Iterable[PartitionInfo]) -> list[PartitionInfo]:
+    """Those of some landed parts that another version of the readers made than there is now."""
+    return [
+        part
+        for part in used
+        if part.code_version != LANDING_VERSION and part.path.stem != f"part-{ABSENT}"
+    ]
+
+
+def landed_inputs(name: str, day: date, used: Iterable[PartitionInfo]) -> Inputs:
+    """What the footer of a merged day says of the landed parts in use: their content hashes."""
+    return {f"{name}/{day}/{part.path.stem}": part.content_hash for part in used}
+
+
+def rules_of(instrument: Instrument) -> str:
+    """Hash of what market data depend on of their instrument: first 16 hex digits."""
+    step = str(instrument.quantity_step.normalize())
+    return hash_value([instrument.tick, step, instrument.max_silence])[:16]
+
+
+def ticks_day(
+    lake: Lake, instrument: Instrument, day: date
+) -> tuple[pl.DataFrame, pl.DataFrame, Inputs]:
+    """Merge and inspect a day of landed trades.
+
+    Returns:
+        Rows of `ticks`, rows of `quality`, and the content hash of each partition read.
+
+    Raises:
+        UsageError: The instrument has no ticks.
+        MissingPartition: No file with trades of the day was landed, or the day before has landed
+            and its ticks have not been written.
+        DataError: The landed files can't be merged.
+    """
+    if instrument.tick == "none":
+        raise UsageError(
+            f"{instrument.id} has no ticks: its bars are built from klines",
+            hint='say tick = "trade" or "agg_trade" in vostok.toml if there are any',
+        )
+    parts, inputs = _landed(lake, "raw_trades", instrument=str(instrument.id), date=day)
+    try:
+        ticks, findings = merge(parts, instrument.tick)
+    except DataError as error:
+        raise DataError(error.what, where=f"{instrument.id} {day}", hint=error.hint) from error
+    findings = _with_absence(findings, day, inputs)
+    previous, read = previous_tick(lake, instrument, day)
+    quality = inspect(ticks, day, instrument, previous=previous, findings=findings)
+    return ticks, quality, {RULES: rules_of(instrument), **inputs, **read}
+
+
+def klines_day(
+    lake: Lake, instrument: Instrument, day: date
+) -> tuple[pl.DataFrame, pl.DataFrame, Inputs]:
+    """Merge and inspect a day of landed 1-minute klines.
+
+    Returns:
+        Rows of `klines`, rows of `quality` (to be written only for an instrument without ticks),
+        and the content hash of each partition read.
+
+    Raises:
+        MissingPartition: No file with klines of the day was landed, or the day before has landed
+            and its klines have not been written.
+    """
+    keys = {"instrument": str(instrument.id), "interval": KLINE_INTERVAL}
+    parts, inputs = _landed(lake, "raw_klines", **keys, date=day)
+    klines, findings = merge_klines(parts)
+    findings = _with_absence(findings, day, inputs)
+    previous, read = _previous_kline(lake, instrument, day)
+    quality = inspect_klines(
+        klines,
+        day,
+        instrument,
+        previous_ts=None if previous is None else previous[0],
+        findings=findings,
+    )
+    return klines, quality, {RULES: rules_of(instrument), **inputs, **read}
+
+
+def bars_day(
+    lake: Lake, instrument: Instrument, intervals: Sequence[str], day: date
+) -> tuple[dict[str, pl.DataFrame], Inputs]:
+    """Build the bars of a day, from ticks or, where the instrument has none, from klines.
+
+    Returns:
+        Rows of `bars` by interval, and the content hash of each partition read.
+
+    Raises:
+        MissingPartition: The day's ticks (or klines) or quality have not been written, or the day
+            before has landed and its ticks (or klines) have not been written.
+    """
+    name = str(instrument.id)
+    found, quality = lake.load("quality", instrument=name, date=day)
+    inputs = {RULES: rules_of(instrument), f"quality/{day}": found.content_hash}
+    if instrument.tick == "none":
+        keys = {"instrument": name, "interval": KLINE_INTERVAL}
+        found, klines = lake.load("klines", **keys, date=day)
+        inputs[f"klines/{day}"] = found.content_hash
+        kline, read = _previous_kline(lake, instrument, day)
+        close = None if kline is None else kline[1]
+        bars = {
+            interval: bars_from_klines(klines, day, interval, instrument, close, quality)
+            for interval in intervals
+        }
+    else:
+        found, ticks = lake.load("ticks", instrument=name, date=day)
+        inputs[f"ticks/{day}"] = found.content_hash
+        tick, read = previous_tick(lake, instrument, day)
+        previous = None if tick is None else (tick.price, tick.side)
+        bars = {
+            interval: day_bars(ticks, day, interval, instrument, previous, quality)
+            for interval in intervals
+        }
+    return bars, inputs | read
+
+
+def landed_as(lake: Lake, instrument: str, day: date) -> Literal["ticks", "klines"] | None:
+    """The table that what has landed of a day is merged into; none if nothing has landed."""
+    if lake.exists("raw_trades", instrument=instrument, date=day):
+        return "ticks"
+    if lake.exists("raw_klines", instrument=instrument, interval=KLINE_INTERVAL, date=day):
+        return "klines"
+    return None
+
+
+def previous_tick(lake: Lake, instrument: Instrument, day: date) -> tuple[LastTick | None, Inputs]:
+    """The newest tick before a day, and what was read to find it.
+
+    Days on which nothing traded are stepped over; a day that never landed ends the search, since
+    nobody knows what happened on it.
+
+    Raises:
+        MissingPartition: A day that it comes to has landed and its ticks have not been written:
+            what follows would depend on the order in which days were made.
+    """
+    columns = ("trade_id", "ts", "price", "buyer_maker", "last_id")
+    rows, inputs = _previous(lake, "ticks", day, columns, instrument=str(instrument.id))
+    return (None if rows is None else last_tick(rows)), inputs
+
+
+def _previous_kline(
+    lake: Lake, instrument: Instrument, day: date
+) -> tuple[tuple[int, float] | None, Inputs]:
+    """End and close of the newest kline before a day, and what was read to find them."""
+    keys = {"instrument": str(instrument.id), "interval": KLINE_INTERVAL}
+    rows, inputs = _previous(lake, "klines", day, ("ts", "close"), **keys)
+    if rows is None:
+        return None, inputs
+    return (int(rows["ts"].to_physical()[-1]), float(rows["close"][-1])), inputs
+
+
+def _previous(
+    lake: Lake, name: str, day: date, columns: tuple[str, ...], **keys: str
+) -> tuple[pl.DataFrame | None, Inputs]:
+    """The newest day before `day` that holds rows, with no absent day in between."""
+    inputs: Inputs = {}
+    while True:
+        day -= timedelta(days=1)
+        if not lake.exists(name, **keys, date=day):
+            _require_never_landed(lake, name, day, **keys)
+            inputs[f"{name}/{day}"] = NOTHING
+            return None, inputs
+        found, rows = lake.load(name, columns=columns, **keys, date=day)
+        inputs[f"{name}/{day}"] = found.content_hash
+        if rows.height:
+            return rows, inputs
+
+
+def _require_never_landed(lake: Lake, name: str, day: date, **keys: str) -> None:
+    """Raise if `day` could have been written: it has landed."""
+    raw = LANDED[name]
+    if not lake.exists(raw, **keys, date=day):
+        return
+    first = day
+    while True:
+        before = first - timedelta(days=1)
+        if lake.exists(name, **keys, date=before) or not lake.exists(raw, **keys, date=before):
+            break
+        first = before
+    raise MissingPartition(
+        f"{keys['instrument']} has landed on {day} and its {name} have not been written, while "
+        "the day after begins where that day ends",
+        where=lake.root,
+        hint=f"run `vostok materialize {name},quality --instrument {keys['instrument']} "
+        f"--from {first} --to {day}` first",
+    )
+
+
+def _with_absence(findings: pl.DataFrame, day: date, inputs: Inputs) -> pl.DataFrame:
+    """The findings of a day, and that it has no file, if that is all that landed."""
+    if {name.rsplit("/", 1)[-1] for name in inputs} != {f"part-{ABSENT}"}:
+        return findings
+    start = day_start(day)
+    detail = "the exchange has no file of this day, says whoever declared it absent"
+    absence = Finding("absent", "warn", start, start + DAY - 1, 0, detail)
+    return pl.concat([findings, findings_frame([absence])])
+
+
+def _landed(lake: Lake, name: str, *, date: date, **keys: str) -> tuple[list[pl.DataFrame], Inputs]:
+    """The parts of a day that are in use, in the order of landing, and their content hashes."""
+    frames = {info.path: (info, frame) for info, frame in lake.read_parts(name, **keys, date=date)}
+    used = parts_in_use(info for info, _ in frames.values())
+    return [frames[info.path][1] for info in used], landed_inputs(name, date, used)

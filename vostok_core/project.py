@@ -1,0 +1,144 @@
+"""A project: the folder with `vostok.toml`, its settings, its strategies and its lake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from vostok_core.errors import SettingsError, StrategyError, UnknownName
+from vostok_core.lake.store import Lake
+from vostok_core.market.instrument import Instrument
+from vostok_core.settings import FILE_NAME, Settings, load_settings
+from vostok_core.strategy import Strategy, load_strategy
+
+LAKE_VARIABLE = "VOSTOK_LAKE"
+PROJECT_VARIABLE = "VOSTOK_PROJECT"
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where everything is.
+
+    Attributes:
+        root: The folder that holds `vostok.toml`, `strategies/`, `dagster.yaml`.
+        settings: What `vostok.toml` says, with overrides.
+        lake_root: The lake's folder. The Dagster instance lives inside it, so that two lakes never
+            touch.
+    """
+
+    root: Path
+    settings: Settings
+    lake_root: Path
+
+    @property
+    def strategies_folder(self) -> Path:
+        return self.root / "strategies"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Folder of the persistent Dagster instance of this lake."""
+        return self.lake_root / ".dagster"
+
+    def archive(self, instrument: Instrument) -> Path | None:
+        """The folder that files of an instrument come from; None where its venue has none."""
+        folder = self.settings.sources.archives.get(instrument.id.venue)
+        return None if folder is None else self.lake_root / folder
+
+    @property
+    def strategy_files(self) -> list[Path]:
+        """The strategy files, by name."""
+        return sorted(self.strategies_folder.glob("*.toml"))
+
+    @cached_property
+    def strategies(self) -> dict[str, Strategy]:
+        """Every strategy of the project, by name.
+
+        Raises:
+            StrategyError: A file can't be used.
+        """
+        return {path.stem: self.read_strategy(path) for path in self.strategy_files}
+
+    def strategy(self, name: str) -> Strategy:
+        """One strategy by name.
+
+        Raises:
+            UnknownName: No such strategy.
+            StrategyError: The file can't be used.
+        """
+        for path in self.strategy_files:
+            if path.stem == name:
+                return self.read_strategy(path)
+        known = [path.stem for path in self.strategy_files]
+        raise UnknownName.of("strategy", name, known, declared_in=str(self.strategies_folder))
+
+    def read_strategy(self, path: Path) -> Strategy:
+        """Read a strategy file and look up every name in it.
+
+        Raises:
+            StrategyError: It can't be used, or names what vostok.toml or the code doesn't declare:
+                an instrument, an interval, a gate profile, a feature pack or a feature.
+        """
+        strategy = load_strategy(path)
+        try:
+            self._look_up(strategy)
+        except UnknownName as error:
+            raise StrategyError(error.what, where=path, hint=error.hint) from None
+        return strategy
+
+    def open_lake(self, *, create: bool = True) -> Lake:
+        """The lake.
+
+        Raises:
+            UsageError: There is none and `create` is false.
+            LakeVersionError: A newer Vostok wrote it.
+        """
+        return Lake.open(self.lake_root, create=create)
+
+    def _look_up(self, strategy: Strategy) -> None:
+        from vostok_core.features.registry import pack
+
+        chosen, settings = strategy.file, self.settings
+        for name in chosen.instruments:  # in full: they are keys of partitions
+            if name not in settings.universe:
+                raise UnknownName.of("instrument", name, settings.universe, declared_in=FILE_NAME)
+        if chosen.interval not in settings.bars.intervals:
+            raise UnknownName.of(
+                "bar interval",
+                chosen.interval,
+                settings.bars.intervals,
+                declared_in=f"[bars] of {FILE_NAME}",
+            )
+        settings.gate(chosen.gate.profile)
+        columns = {column for name in chosen.features.packs for column in pack(name).columns}
+        for name in (*chosen.features.exclude, chosen.labels.volatility):
+            if name not in columns:
+                raise UnknownName.of("feature", name, columns)
+
+
+def find_project(
+    start: Path, environ: Mapping[str, str], lake: str | Path | None = None
+) -> Project:
+    """The project whose `vostok.toml` is nearest, upward from `start`.
+
+    Args:
+        start: Folder to look from, unless `VOSTOK_PROJECT` names the project.
+        environ: `VOSTOK_PROJECT`, `VOSTOK_LAKE` and overrides `VOSTOK_SECTION__KEY`.
+        lake: The lake's folder; wins over `VOSTOK_LAKE`, which wins over `vostok.toml`.
+
+    Raises:
+        SettingsError: No `vostok.toml`, or it can't be used.
+    """
+    named = environ.get(PROJECT_VARIABLE)
+    folders = [Path(named)] if named else [start.absolute(), *start.absolute().parents]
+    root = next((folder for folder in folders if (folder / FILE_NAME).is_file()), None)
+    if root is None:
+        raise SettingsError(
+            f"no {FILE_NAME} in {folders[0]} or above it",
+            hint=f"run from the project's folder, or name it with {PROJECT_VARIABLE}",
+        )
+    settings = load_settings(root / FILE_NAME, environ)
+    chosen = lake or environ.get(LAKE_VARIABLE)
+    lake_root = Path(chosen).expanduser().absolute() if chosen else root / settings.lake.root
+    return Project(root, settings, lake_root)

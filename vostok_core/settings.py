@@ -1,0 +1,319 @@
+"""`vostok.toml`: typed, validated, with errors that say what to write instead.
+
+`load_settings` reads the file and applies overrides of the form `VOSTOK_SECTION__KEY=value` from a
+mapping that the caller passes (the environment, in practice: this package reads none).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from functools import cached_property
+from itertools import permutations
+from os.path import normpath
+from pathlib import Path, PurePath
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from vostok_core.errors import SettingsError, UnknownName, UsageError, VostokError, nearest
+from vostok_core.market.instrument import Instrument, InstrumentId
+from vostok_core.times import parse_duration, parse_interval
+
+FILE_NAME = "vostok.toml"
+
+
+class Section(BaseModel):
+    """A table of a TOML file: unknown keys are errors, values don't change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def taken_by(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """A validator of texts that `parse` takes; what it says of others comes out with their key."""
+
+    def check(text: str) -> str:
+        try:
+            parse(text)
+        except UsageError as error:
+            raise ValueError(f"{error.what} ({error.hint})") from None
+        return text
+
+    return check
+
+
+class LakeSettings(Section):
+    """Where the lake is."""
+
+    root: str = Field("data_lake", description="folder, relative to vostok.toml")
+
+
+class CalendarSettings(Section):
+    """Which days and weeks are partitions."""
+
+    start: date = Field(date(2017, 1, 1), description="first day that can be materialized")
+
+
+class BarSettings(Section):
+    """Which bars are built."""
+
+    intervals: tuple[str, ...] = Field(("1m",), description="bar intervals, each dividing a day")
+
+    @field_validator("intervals")
+    @classmethod
+    def _known(cls, intervals: tuple[str, ...]) -> tuple[str, ...]:
+        if "1m" not in intervals:
+            raise ValueError("1m must be among the intervals: sentiment and klines are kept by it")
+        for interval in intervals:
+            taken_by(parse_interval)(interval)
+        return intervals
+
+
+class SourceSettings(Section):
+    """Where files come from; paths are relative to the lake."""
+
+    archives: Mapping[str, str] = Field(
+        {"binance": "archive/binance", "demo": "archive/demo"},
+        description="venue -> folder of its files, in the public layout of Binance's archive",
+    )
+    feeds: Mapping[str, str] = Field(
+        {"demo": "feeds/demo.xml"}, description="name of a feed -> its RSS or Atom file"
+    )
+    backfill_lag: str = Field(
+        "2m", description="assumed delay of a news item whose first sight is lost"
+    )
+
+    _check = field_validator("backfill_lag")(taken_by(parse_duration))
+
+    @field_validator("archives")
+    @classmethod
+    def _apart(cls, archives: Mapping[str, str]) -> Mapping[str, str]:
+        places = {venue: PurePath(normpath(folder)) for venue, folder in archives.items()}
+        for one, other in permutations(places, 2):
+            if places[one].is_relative_to(places[other]):
+                same = places[one] == places[other]
+                raise ValueError(
+                    (
+                        f"{one} and {other} have the same folder"
+                        if same
+                        else f"the folder of {one} lies inside that of {other}"
+                    )
+                    + ", and a file's name doesn't say whose it is (give each venue one of its own)"
+                )
+        return archives
+
+    @property
+    def backfill_lag_us(self) -> int:
+        return parse_duration(self.backfill_lag)
+
+
+class SentimentSettings(Section):
+    """How news is scored."""
+
+    scorer: str = Field("lexicon", description="name of the scorer")
+
+
+class InstrumentSettings(Section):
+    """One instrument of the universe."""
+
+    tick: Literal["agg_trade", "trade", "none"] = Field(
+        description="what one tick is; none where only klines exist"
+    )
+    price_tick: Decimal = Field(gt=0, description="smallest price step")
+    quantity_step: Decimal = Field(gt=0, description="smallest quantity step")
+    min_notional: Decimal = Field(Decimal(0), ge=0, description="least worth of an order, in quote")
+    max_silence: str = Field("1h", description="longest time without a trade that is no outage")
+
+    _check = field_validator("max_silence")(taken_by(parse_duration))
+
+
+class GateProfile(Section):
+    """Bounds of the promotion gate; its hash is in every decision.
+
+    Meanings, units and the defence of the defaults are in docs/promotion.md.
+    """
+
+    confidence: float = Field(
+        0.95, gt=0.5, lt=1, description="least probability of an edge, against each benchmark"
+    )
+    min_days: int = Field(28, ge=7, description="least out-of-sample days")
+    min_coverage: float = Field(
+        0.95, gt=0, le=1, description="least share of the days from first to last with a return"
+    )
+    min_trades: int = Field(30, ge=1, description="least closed positions")
+    max_drawdown: float = Field(0.35, gt=0, le=1, description="greatest loss from a peak")
+    cost_stress: float = Field(
+        2.0, ge=1, description="multiple of fees and slippage at which a trade must still pay"
+    )
+    min_trials: int = Field(1, ge=1, description="trials assumed when fewer are logged")
+
+
+class Settings(Section):
+    """The whole of `vostok.toml`."""
+
+    lake: LakeSettings = LakeSettings()
+    calendar: CalendarSettings = CalendarSettings()
+    bars: BarSettings = BarSettings()
+    sources: SourceSettings = SourceSettings()
+    sentiment: SentimentSettings = SentimentSettings()
+    instruments: Mapping[str, InstrumentSettings] = Field(default_factory=dict)
+    gates: Mapping[str, GateProfile] = Field(default_factory=lambda: {"standard": GateProfile()})
+
+    @field_validator("instruments")
+    @classmethod
+    def _ids(cls, instruments: Mapping[str, InstrumentSettings]) -> Mapping[str, Any]:
+        for name in instruments:
+            InstrumentId.parse(name)
+        return instruments
+
+    @cached_property
+    def universe(self) -> dict[str, Instrument]:
+        """The instruments by id, in the file's order."""
+        return {
+            name: Instrument(
+                id=InstrumentId.parse(name),
+                tick=s.tick,
+                price_tick=s.price_tick,
+                quantity_step=s.quantity_step,
+                min_notional=s.min_notional,
+                max_silence=parse_duration(s.max_silence),
+            )
+            for name, s in self.instruments.items()
+        }
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The base codes of the universe, sorted: what news are searched for."""
+        return tuple(sorted({instrument.id.base for instrument in self.universe.values()}))
+
+    def instrument(self, name: str) -> Instrument:
+        """An instrument by its id, or by `BASE/QUOTE` or `BASE-QUOTE` where that is unambiguous.
+
+        Raises:
+            UnknownName: The universe has none, or more than one, of that name.
+        """
+        if name in self.universe:
+            return self.universe[name]
+        short = name.replace("/", "-").upper()
+        matches = [i for key, i in self.universe.items() if key.rsplit(".", 1)[1] == short]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise UnknownName(
+                f"{name!r} names {len(matches)} instruments",
+                hint=f"write one of {', '.join(str(i.id) for i in matches)}",
+            )
+        found = UnknownName.of("instrument", name, self.universe, declared_in=FILE_NAME)
+        raise UnknownName(
+            found.what,
+            hint=f"{found.hint}; a new one is declared there by its name, venue.market.BASE-QUOTE, "
+            "tick, price_tick and quantity_step (docs/settings.md)",
+        )
+
+    def gate(self, name: str) -> GateProfile:
+        """A gate profile by name.
+
+        Raises:
+            UnknownName: No such profile.
+        """
+        try:
+            return self.gates[name]
+        except KeyError:
+            raise UnknownName.of("gate profile", name, self.gates, declared_in=FILE_NAME) from None
+
+
+def explain(
+    error: ValidationError,
+    model: type[BaseModel],
+    written_as: Mapping[tuple[str, ...], str] | None = None,
+) -> str:
+    """The first few problems of a document in words, with what was written.
+
+    Args:
+        error: What pydantic found.
+        model: What the document should be.
+        written_as: Keys that were not written in the document -> how they were written.
+    """
+    problems = []
+    for problem in error.errors(include_url=False)[:3]:
+        keys = tuple(str(part) for part in problem["loc"])
+        place = (written_as or {}).get(keys[:2], ".".join(keys)) or "the file"
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "missing":
+            problems.append(f"{place} is missing")
+        elif problem["type"] == "extra_forbidden":
+            near = nearest(keys[-1], _keys(model, keys[:-1]))
+            problems.append(f"{place} is not a setting ({near})")
+        elif problem["type"] in ("model_type", "mapping_type"):
+            problems.append(f"{place} = {problem['input']!r} should be a table, [{place}]")
+        else:
+            problems.append(f"{place} = {problem['input']!r}: {message}")
+    return "; ".join(problems)
+
+
+def _keys(model: type[BaseModel], place: Sequence[str]) -> list[str]:
+    """The keys of the table at a place of a document."""
+    kind: Any = model
+    for key in place:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = kind.model_fields[key].annotation
+        else:  # a table of tables by name
+            kind = get_args(kind)[1]
+    return list(kind.model_fields)
+
+
+def read_toml(path: Path, error: type[UsageError]) -> dict[str, Any]:
+    """The content of a TOML file, or an error of the given type."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise error("the file doesn't exist", where=path, hint="check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise error(f"not valid TOML: {problem}", where=path, hint="see https://toml.io") from None
+
+
+def load_settings(path: Path, overrides: Mapping[str, str] | None = None) -> Settings:
+    """Read and validate `vostok.toml`.
+
+    Args:
+        path: The file.
+        overrides: `VOSTOK_SECTION__KEY` -> value; other names are ignored.
+
+    Raises:
+        SettingsError: The file is absent, is not TOML, or holds something that can't be used.
+    """
+    content = read_toml(path, SettingsError)
+    written_as: dict[tuple[str, ...], str] = {}
+    for name, value in (overrides or {}).items():
+        keys = tuple(name.lower().removeprefix("vostok_").split("__"))
+        if not name.startswith("VOSTOK_") or len(keys) != 2:
+            continue
+        section, key = keys
+        if section not in content:
+            content[section] = {}
+            written_as[section,] = name
+        if isinstance(content[section], dict):
+            content[section][key] = _override(value)
+            written_as[keys] = name
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        raise SettingsError(
+            explain(error, Settings, written_as),
+            where=path,
+            hint="docs/settings.md lists every setting",
+        ) from None
+    except VostokError as error:
+        raise SettingsError(error.what, where=path, hint=error.hint) from None
+
+
+def _override(value: str) -> Any:
+    """A list or table is written as in TOML; anything else as it is."""
+    if not value.startswith(("[", "{")):
+        return value
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
