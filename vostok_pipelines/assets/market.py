@@ -1,0 +1,252 @@
+"""Landed files, ticks, klines, quality and bars of every instrument and day."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from vostok_core.errors import MissingPartition, StalePartition
+from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.tables import table
+from vostok_core.market import days as market_days
+from vostok_core.market.instrument import Instrument
+from vostok_core.project import Project
+from vostok_core.times import parse_interval
+from vostok_pipelines import plots
+from vostok_pipelines.bad_days import BadDays
+from vostok_pipelines.landing import land_from_archive
+from vostok_pipelines.metadata import partition_metadata, plot, spec_metadata, table_markdown
+from vostok_pipelines.partitions import Partitions, date_key, days_by_instrument
+from vostok_pipelines.resources import LakeResource
+
+OWNERS = ["team:data"]
+GROUP = "market"
+SINGLE_RUN = dg.BackfillPolicy.single_run()
+
+_MERGED = {
+    "ticks": " Only of instruments that have ticks.",
+    "klines": " Only of instruments that have no ticks.",
+    "quality": "",
+}
+"""What landed files are merged into, and what to add to the table's description."""
+
+_MOSTLY = 0.95
+"""Least share of a day's bars that should be valid."""
+
+
+def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of this module for a project."""
+    settings = project.settings
+    universe = settings.universe
+
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"file", "parquet"},
+        partitions_def=partitions.date_instrument,
+        backfill_policy=SINGLE_RUN,
+        description="Raw trades or klines of the day: fetched from its venue's archive where that "
+        "has the day's file, else as landed before by `vostok ingest`, which must have been by the "
+        "present version of the readers. A run over days of which "
+        "some can't be used lands the others, and then fails.",
+        code_version=market_days.LANDING_VERSION,
+    )
+    def landed(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
+        store = lake.open()
+        bad = BadDays()
+        for name, days in days_by_instrument(context.partition_keys):
+            for day in days:
+                with bad.noted(name, day):
+                    metadata = _land_day(store, project, universe[name], day)
+                    context.add_asset_metadata(metadata, partition_key=date_key(day, name))
+        bad.raise_noted(context)
+        return dg.MaterializeResult()
+
+    @dg.multi_asset(
+        specs=[
+            dg.AssetSpec(
+                name,
+                deps=["landed"],
+                group_name=GROUP,
+                owners=OWNERS,
+                kinds={"polars", "parquet"},
+                partitions_def=partitions.date_instrument,
+                description=table(name).description + note,
+                metadata=spec_metadata(table(name)),
+                code_version=market_days.CODE_VERSION,
+                skippable=True,
+            )
+            for name, note in _MERGED.items()
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "no_gaps",
+                asset="quality",
+                description="No gap, silence or contradiction in the days of the run. A warning: "
+                "bars that overlap a finding are marked invalid, and train and trade nothing.",
+            )
+        ],
+        backfill_policy=SINGLE_RUN,
+        can_subset=True,
+        name="merge_landed",
+    )
+    def merge_landed(
+        context: dg.AssetExecutionContext, lake: LakeResource
+    ) -> Iterator[dg.MaterializeResult]:
+        store = lake.open()
+        selected = {key.to_user_string() for key in context.selected_asset_keys}
+        broken: list[dict[str, object]] = []
+        written: set[str] = set()
+        bad = BadDays()
+        for name, days in days_by_instrument(context.partition_keys):
+            instrument = universe[name]
+            main = "klines" if instrument.tick == "none" else "ticks"
+            written.add(main)
+            for day in days:
+                with bad.noted(name, day):
+                    info, quality, errors = _merge_day(store, instrument, main, day)
+                bad.raise_noted(context)  # the days after it would begin where it ends
+                described = {
+                    main: partition_metadata(info),
+                    "quality": partition_metadata(quality) | {"invalid_spans": errors.height},
+                }
+                for asset in selected & described.keys():
+                    context.add_asset_metadata(
+                        described[asset], asset_key=asset, partition_key=date_key(day, name)
+                    )
+                broken += [
+                    {
+                        "day": str(day),
+                        "instrument": name,
+                        "kind": row["kind"],
+                        "from": str(row["ts"]),
+                        "to": str(row["end_ts"]),
+                        "detail": row["detail"],
+                    }
+                    for row in errors.iter_rows(named=True)
+                ]
+        for main in sorted(selected - {"quality"}):
+            # An output that is left out would have everything after it skipped.
+            note = {} if main in written else {"note": f"these instruments have no {main}"}
+            yield dg.MaterializeResult(asset_key=main, metadata=note)
+        if "quality" not in selected:
+            return
+        yield dg.MaterializeResult(
+            asset_key="quality",
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="no_gaps",
+                    passed=not broken,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"findings": len(broken), "first": table_markdown(broken[:20])},
+                )
+            ],
+        )
+
+    @dg.asset(
+        deps=["ticks", "klines", "quality"],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"numba", "parquet"},
+        partitions_def=partitions.date_instrument,
+        backfill_policy=SINGLE_RUN,
+        description=table("bars").description
+        + f" Intervals: {', '.join(settings.bars.intervals)}.",
+        metadata=spec_metadata(table("bars")),
+        code_version=market_days.CODE_VERSION,
+        check_specs=[
+            dg.AssetCheckSpec(
+                "mostly_valid",
+                asset="bars",
+                description=f"At least {_MOSTLY:.0%} of the bars of each day of the run are valid.",
+            )
+        ],
+    )
+    def bars(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
+        store = lake.open()
+        poor: list[dict[str, object]] = []
+        for name, days in days_by_instrument(context.partition_keys):
+            instrument = universe[name]
+            for day in days:
+                metadata: dict[str, object] = {}
+                intervals = sorted(settings.bars.intervals, key=parse_interval)
+                made, inputs = market_days.bars_day(store, instrument, intervals, day)
+                for interval, frame in made.items():
+                    info = store.write(
+                        "bars",
+                        frame,
+                        code_version=market_days.CODE_VERSION,
+                        inputs=inputs,
+                        instrument=name,
+                        interval=interval,
+                        date=day,
+                    )
+                    if interval != "1m":
+                        continue
+                    share = float(frame["valid"].mean() or 0.0)
+                    metadata = partition_metadata(info) | {"valid_share": share}
+                    if share < _MOSTLY:
+                        poor.append({"day": str(day), "instrument": name, "valid": f"{share:.1%}"})
+                    if day == days[-1]:
+                        metadata["plot"] = plot(plots.bars(frame, f"{name} {day}"))
+                context.add_asset_metadata(metadata, partition_key=date_key(day, name))
+        return dg.MaterializeResult(
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="mostly_valid",
+                    passed=not poor,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"days": len(poor), "first": table_markdown(poor[:20])},
+                )
+            ]
+        )
+
+    return [landed, merge_landed, bars]
+
+
+def _land_day(store: Lake, project: Project, instrument: Instrument, day: date) -> dict[str, int]:
+    """Land a day of the archive, and describe what has landed of it."""
+    name, archive = str(instrument.id), project.archive(instrument)
+    raw, keys = "raw_trades", {"instrument": name}
+    if instrument.tick == "none":
+        raw, keys = "raw_klines", keys | {"interval": market_days.KLINE_INTERVAL}
+    fetched = land_from_archive(store, archive, instrument, day)
+    parts = market_days.parts_in_use(store.parts(raw, **keys, date=day))
+    if not parts:
+        raise MissingPartition(
+            f"nothing has landed for {name} on {day}",
+            where=archive or store.root,
+            hint=(
+                "put the day's file there, or "
+                if archive
+                else f"{instrument.id.venue} has no archive in [sources.archives]: "
+            )
+            + f"run `vostok ingest PATH --instrument {name} --format FORMAT`",
+        )
+    if old := market_days.read_otherwise(parts):
+        raise StalePartition(
+            f"{len(old)} files of {name} that landed on {day} were read by another version of the "
+            "readers, and the archive doesn't have them",
+            where=store.root,
+            hint="ingest the same files again: "
+            f"`vostok ingest PATH --instrument {name} --format FORMAT`",
+        )
+    return {
+        "dagster/partition_row_count": sum(part.rows for part in parts),
+        "files": len(parts),
+        "from_archive": fetched,
+    }
+
+
+def _merge_day(
+    store: Lake, instrument: Instrument, main: str, day: date
+) -> tuple[PartitionInfo, PartitionInfo, pl.DataFrame]:
+    """Write a day of `ticks` or `klines`, and of `quality`; the findings that invalidate bars."""
+    make = market_days.klines_day if main == "klines" else market_days.ticks_day
+    extra = {"interval": market_days.KLINE_INTERVAL} if main == "klines" else {}
+    frame, findings, inputs = make(store, instrument, day)
+    version, place = market_days.CODE_VERSION, {"instrument": str(instrument.id), "date": day}
+    info = store.write(main, frame, code_version=version, inputs=inputs, **place, **extra)
+    quality = store.write("quality", findings, code_version=version, inputs=inputs, **place)
+    return info, quality, findings.filter("invalidates")

@@ -1,0 +1,56 @@
+"""Everything Dagster knows of a project, merged: the module that `workspace.yaml` names."""
+
+import os
+import warnings
+from pathlib import Path
+
+import dagster as dg
+
+from vostok_core.project import Project, find_project
+from vostok_pipelines.arrivals import ArrivalsReader
+from vostok_pipelines.assets.features import feature_assets
+from vostok_pipelines.assets.market import market_assets
+from vostok_pipelines.assets.news import news_assets
+from vostok_pipelines.assets.research import research_assets
+from vostok_pipelines.assets.strategies import strategy_assets
+from vostok_pipelines.jobs import jobs
+from vostok_pipelines.partitions import Partitions
+from vostok_pipelines.resources import LakeResource
+from vostok_pipelines.schedules import schedules
+from vostok_pipelines.sensors import sensors
+
+
+def build_definitions(project: Project) -> dg.Definitions:
+    """Assets, checks, jobs, schedules and sensors of a project, on its lake."""
+    with warnings.catch_warnings():
+        # Single-run backfills are marked beta; docs/dagster.md says why they are worth it.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return _build(project)
+
+
+def _build(project: Project) -> dg.Definitions:
+    partitions = Partitions.of(project.settings)
+    project_jobs = jobs(project)
+    arrivals = ArrivalsReader(project)
+    return dg.Definitions(
+        assets=[
+            *market_assets(project, partitions),
+            *news_assets(project, partitions),
+            *feature_assets(project, partitions),
+            *research_assets(partitions),
+            *strategy_assets(project, partitions),
+        ],
+        jobs=list(project_jobs.values()),
+        schedules=schedules(project, project_jobs, arrivals),
+        sensors=sensors(project, project_jobs, arrivals),
+        resources={
+            "lake": LakeResource(root=str(project.lake_root), home=str(project.dagster_home))
+        },
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The project found from the working directory and the environment."""
+    return build_definitions(find_project(Path.cwd(), os.environ))

@@ -1,0 +1,131 @@
+"""A week's backtest in the lake: logged and written whole, read back only if it is of one piece."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+import polars as pl
+
+from vostok_core.backtest.metrics import statistics_frame
+from vostok_core.backtest.path import backtest_hint, evidence_path, require_current_path
+from vostok_core.backtest.simulator import SimulationResult
+from vostok_core.errors import StalePartition
+from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.market.instrument import Instrument
+from vostok_core.promotion.trials import TrialKey, log_trial
+from vostok_core.strategy import Strategy
+from vostok_core.times import week_of
+
+BACKTEST_TABLES = (
+    "backtest_trades",
+    "backtest_equity",
+    "backtest_daily",
+    "backtest_halts",
+    "backtest_statistics",
+)
+"""What a backtest writes, all of it under one code version and with the same inputs."""
+
+
+def write_backtest(
+    lake: Lake, strategy: Strategy, instrument: Instrument, week: date, configuration: str
+) -> tuple[SimulationResult, pl.DataFrame, PartitionInfo]:
+    """Run the path of the weeks before `week`, log it as a trial, then write its tables.
+
+    Whoever can read the result finds it counted, whatever moment this is killed at.
+
+    Returns:
+        The result, its statistics, and what the footer of the trades says.
+
+    Raises:
+        MissingPartition, StalePartition: As in `evidence_path`.
+    """
+    result, inputs = evidence_path(lake, strategy, instrument, week, configuration)
+    statistics = statistics_frame(result)
+    place = {"strategy": strategy.name, "instrument": str(instrument.id)}
+    frames = (result.trades, result.equity, result.daily, result.halts, statistics)
+    log_trial(
+        lake,
+        **place,
+        configuration=configuration,
+        daily=result.daily,
+        code_version=configuration,
+        inputs=inputs,
+    )
+    infos = [
+        lake.write(name, frame, code_version=configuration, inputs=inputs, **place, week=week)
+        for name, frame in zip(BACKTEST_TABLES, frames, strict=True)
+    ]
+    return result, statistics, infos[0]
+
+
+def read_backtest(
+    lake: Lake, strategy: Strategy, instrument: Instrument, week: date, configuration: str
+) -> tuple[dict[str, pl.DataFrame], dict[str, str]]:
+    """The tables that a decision is made on, and their content hashes.
+
+    Raises:
+        MissingPartition: The week's backtest has not been made.
+        StalePartition: It was made as another configuration, of other predictions, bars or ticks
+            than are there now, not in one piece, or not to the end of the week before.
+    """
+    name, market = strategy.name, str(instrument.id)
+    place = {"strategy": name, "instrument": market, "week": week}
+    infos = {table: lake.info(table, **place) for table in BACKTEST_TABLES}
+    frames = {table: lake.read(table, **place) for table in BACKTEST_TABLES}
+    said = f"the backtest of {name} on {market}, week {week},"
+    remedy = {"where": lake.root, "hint": backtest_hint(name, market, week)}
+    other = [table for table, info in infos.items() if info.code_version != configuration]
+    if other:
+        raise StalePartition(
+            f"{said} was made as another configuration than {configuration} ({other[0]} as "
+            f"{infos[other[0]].code_version})",
+            **remedy,
+        )
+    inputs = infos[BACKTEST_TABLES[0]].inputs
+    if any(info.inputs != inputs for info in infos.values()):
+        raise StalePartition(f"{said} holds tables of different runs", **remedy)
+    require_current_path(lake, strategy, instrument, week, inputs)
+    newest = max(frames["backtest_daily"]["date"].to_list(), default=None)
+    if newest != week - timedelta(days=1):
+        raise StalePartition(
+            f"{said} ends with {newest} and not on the day before its Monday", **remedy
+        )
+    return frames, {table: info.content_hash for table, info in infos.items()}
+
+
+def require_logged(
+    logged: Mapping[TrialKey, pl.DataFrame],
+    strategy: Strategy,
+    instrument: Instrument,
+    week: date,
+    configuration: str,
+    daily: pl.DataFrame,
+) -> None:
+    """Check that a path which is to be judged was counted as a trial.
+
+    Args:
+        logged: Every trial of the instrument.
+        strategy: The strategy.
+        instrument: What was traded.
+        week: Monday as of which the path was made.
+        configuration: What it was made as.
+        daily: Its days.
+
+    Raises:
+        StalePartition: The configuration is not among the trials, or with fewer days.
+    """
+    name, market = strategy.name, str(instrument.id)
+    days = set(daily["date"].to_list())
+    trial = logged.get((name, configuration))
+    counted = set() if trial is None else set(trial["date"].to_list())
+    if days <= counted:
+        return
+    # A trial that reaches further is only replaced by a path that reaches as far.
+    last = max(counted, default=week) + timedelta(days=1)
+    raise StalePartition(
+        f"the backtest of {name} on {market}, week {week}, has {len(days)} days, and "
+        f"{len(days & counted)} of them were logged as configuration {configuration}",
+        where="the log of trials",
+        hint=backtest_hint(name, market, max(week, week_of(last))),
+    )

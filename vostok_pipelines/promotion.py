@@ -1,0 +1,250 @@
+"""From evidence in the lake to a decision in it: gathers, judges, records, moves the pointer.
+
+Whatever moment it is killed at, nothing is in service without its report, its gate report and its
+row in `promotions`, and doing it again completes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from vostok_core.backtest.path import prediction_weeks
+from vostok_core.backtest.report import IndexEntry, ReportContent, write_index, write_report
+from vostok_core.errors import BundleError
+from vostok_core.lake.store import Lake
+from vostok_core.market.instrument import Instrument
+from vostok_core.models.bundle import Bundle
+from vostok_core.models.bundle_folder import load_bundle
+from vostok_core.models.registry import (
+    bundle_path,
+    changing_service,
+    keep,
+    may_enter,
+    put_in_service,
+)
+from vostok_core.project import Project
+from vostok_core.promotion.gate import Decision, Evidence, judge
+from vostok_core.promotion.records import decision_frame, gate_report
+from vostok_core.promotion.trials import trials
+from vostok_core.strategy import Strategy
+from vostok_core.times import HOUR, day_of, days
+from vostok_pipelines.evidence import read_backtest, require_logged
+from vostok_pipelines.training.configuration import configuration_hash
+from vostok_pipelines.training.currency import StrategyCurrency
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A decision, and what came of it.
+
+    Attributes:
+        decision: What the gate decided.
+        bundle_ok: Whether the bundle could be trusted.
+        in_service: Whether it is in service now.
+        report: The report that shows the decision.
+    """
+
+    decision: Decision
+    bundle_ok: bool
+    in_service: bool
+    report: Path
+
+
+def report_path(lake: Lake, strategy: str, instrument: str, week: date) -> Path:
+    """Where the HTML report of a decision lies."""
+    return lake.root / "reports" / strategy / instrument / f"{week}.html"
+
+
+def index_path(lake: Lake, strategy: str) -> Path:
+    """Where the page that leads to a strategy's newest reports lies."""
+    return lake.root / "reports" / strategy / "index.html"
+
+
+def refresh_index(lake: Lake, strategy: Strategy) -> Path:
+    """Write the page that leads to the newest report of every instrument of a strategy."""
+    entries = []
+    for market in lake.keys("promotions", strategy=strategy.name):
+        place = {"strategy": strategy.name, "instrument": market}
+        decided = [  # a decision that was cut short may have left the folder of its week
+            week
+            for week in lake.keys("promotions", **place)
+            if lake.exists("promotions", **place, week=week)
+            and lake.exists("backtest_daily", **place, week=week)
+        ]
+        if not decided:
+            continue
+        week = decided[-1]
+        rows = lake.read("promotions", **place, week=week)
+        failed = rows.filter(pl.col("verdict") == "fail")["rule"].to_list()
+        entries.append(
+            IndexEntry(
+                href=f"{market}/{week}.html",
+                strategy=strategy.name,
+                instrument=market,
+                daily=lake.read("backtest_daily", **place, week=week),
+                decision=rows["decision"][0],
+                summary=f"As of {week}, "
+                + (
+                    f"{len(failed)} of {rows.height} rules fail: {', '.join(failed)}."
+                    if failed
+                    else f"all {rows.height} rules hold."
+                ),
+            )
+        )
+    return write_index(
+        index_path(lake, strategy.name),
+        entries,
+        title=strategy.name,
+        description=strategy.file.description,
+    )
+
+
+def decide(
+    lake: Lake, project: Project, strategy: Strategy, instrument: Instrument, week: date
+) -> Verdict:
+    """Judge the strategy's path before `week` and, if it has earned it, promote the week's model.
+
+    In this order: the report beside the lake's tables; of a promoted model, a copy that retraining
+    does not reach, with the gate's report; the decision in the table `promotions`; the promoted
+    pointer; the page of reports. A refusal leaves the pointer as it is, and so does a promotion
+    when a later week's model is in service, or when the configuration has been walked further than
+    to `week`: else who is refused could go back to an end that was better. Decisions of other
+    weeks wait while one is recorded.
+
+    Raises:
+        MissingPartition: The week's backtest has not been made.
+        StalePartition: It was made as another configuration, of other predictions, or not to the
+            end of the week before; its predictions would be others now; or it is not among the
+            logged trials.
+    """
+    name, market = strategy.name, str(instrument.id)
+    place = {"strategy": name, "instrument": market}
+    configuration = configuration_hash(strategy, instrument, project.settings)
+    profile = project.settings.gate(strategy.file.gate.profile)
+    found, hashes = read_backtest(lake, strategy, instrument, week, configuration)
+    used = prediction_weeks(lake, name, market, week)
+    currency = StrategyCurrency(lake, project.settings, strategy, instrument)
+    currency.require_predictions(used)
+    logged = trials(lake, market)
+    require_logged(logged, strategy, instrument, week, configuration, daily=found["backtest_daily"])
+    folder = bundle_path(lake, name, market, week)
+    bundle, checks = _check_bundle(folder, configuration, currency, week)
+    sha256 = bundle.sha256 if bundle else ""
+    decision = judge(
+        Evidence(
+            daily=found["backtest_daily"],
+            trades=found["backtest_trades"],
+            halts=found["backtest_halts"],
+            trial_returns=logged,
+            bundle_checks=checks,
+            equity=found["backtest_equity"],
+        ),
+        profile,
+    )
+    named = {
+        "profile_name": strategy.file.gate.profile,
+        "configuration": configuration,
+        "bundle": sha256,
+    }
+    report = write_report(
+        report_path(lake, name, market, week),
+        ReportContent(
+            strategy=name,
+            instrument=market,
+            decision=decision,
+            description=strategy.file.description,
+            bars=_hourly_closes(lake, strategy, market, found["backtest_equity"]),
+            equity=found["backtest_equity"],
+            daily=found["backtest_daily"],
+            trades=found["backtest_trades"],
+            halts=found["backtest_halts"],
+            statistics=found["backtest_statistics"],
+            configuration=strategy.resolved(),
+            hashes=_hashes(lake, place, week, configuration, sha256, decision),
+        ),
+    )
+    with changing_service(lake, name, market):
+        newest = logged[name, configuration]["date"].to_list()[-1]
+        # A path that ends before what is known of the configuration was chosen to end there.
+        whole = newest < week
+        enters = decision.promoted and whole and may_enter(lake, name, market, week)
+        kept = None
+        if decision.promoted:
+            gate = json.dumps(
+                gate_report(decision, **named, evidence=hashes), indent=1, sort_keys=True
+            )
+            kept = keep(lake, name, market, week, sha256=sha256, gate=f"{gate}\n".encode())
+        lake.write(
+            "promotions",
+            decision_frame(decision, **named, enters_service=enters),
+            code_version=configuration,
+            inputs={**hashes, "bundle": sha256},
+            **place,
+            week=week,
+        )
+        if kept is not None and whole:
+            enters = put_in_service(lake, kept)
+    refresh_index(lake, strategy)
+    return Verdict(decision, all(checks.values()), enters, report)
+
+
+def _hourly_closes(
+    lake: Lake, strategy: Strategy, instrument: str, equity: pl.DataFrame
+) -> pl.DataFrame | None:
+    """The instrument's closes over the path, thinned to hours, to show trades on."""
+    if equity.is_empty():
+        return None
+    marks = equity["ts"].to_physical()
+    # The mark at midnight is the close of the bar that ends the day before.
+    first, last = day_of(int(marks[0])), day_of(int(marks[-1]) - 1)
+    place = {"instrument": instrument, "interval": strategy.file.interval}
+    parts = [
+        lake.read("bars", columns=["ts", "close"], **place, date=day).filter(
+            pl.col("ts").to_physical() % HOUR == 0
+        )
+        for day in days(first, last)
+    ]
+    return pl.concat(parts)
+
+
+def _check_bundle(
+    folder: Path, configuration: str, currency: StrategyCurrency, week: date
+) -> tuple[Bundle | None, dict[str, bool]]:
+    """The candidate, if it loads: that verifies every hash and its golden rows bit for bit."""
+    try:
+        bundle = load_bundle(folder)
+    except BundleError:
+        return None, {
+            "hashes and golden rows": False,
+            "configuration": False,
+            "unchanged inputs": False,
+        }
+    return bundle, {
+        "hashes and golden rows": True,
+        "configuration": bundle.manifest.configuration == configuration,
+        "unchanged inputs": currency.model(week) is None,
+    }
+
+
+def _hashes(
+    lake: Lake,
+    place: Mapping[str, str],
+    week: date,
+    configuration: str,
+    bundle: str,
+    decision: Decision,
+) -> dict[str, str]:
+    backtest = lake.info("backtest_trades", **place, week=week)
+    return {
+        "configuration": configuration,
+        "gate profile": decision.profile_hash,
+        "bundle": bundle,
+        "trades": backtest.content_hash,
+        **{f"input {name}": value for name, value in backtest.inputs.items()},
+    }
