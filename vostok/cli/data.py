@@ -1,0 +1,283 @@
+"""Bringing files into the lake, and asking it questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
+
+import typer
+
+from vostok.cli.command import command
+from vostok.cli.output import Format, print_frame
+from vostok.context import Context
+from vostok_core.errors import SourceFormatError, UsageError
+from vostok_core.times import days, parse_day
+
+if TYPE_CHECKING:
+    from vostok_core.market.instrument import Instrument
+    from vostok_pipelines.launch import Launcher
+
+Source = Literal[
+    "binance-aggtrades", "binance-trades", "binance-klines", "kraken-trades", "csv", "parquet"
+]
+Kind = Literal["trades", "klines"]
+
+_SUFFIXES = (".csv", ".gz", ".parquet", ".zip")
+
+
+def register(app: typer.Typer) -> None:
+    """Add `ingest` and `sql`."""
+    command(app, "ingest")(ingest)
+    command(app, "sql")(sql)
+
+
+def ingest(
+    context: Context,
+    instrument: Annotated[
+        str,
+        typer.Option(metavar="ID", help="Instrument of vostok.toml, e.g. binance.spot.BTC-USDT."),
+    ],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH", help="Files, or folders of them.")
+    ] = None,
+    source: Annotated[
+        Source | None,
+        typer.Option("--format", help="Layout of the files; zip archives are read too."),
+    ] = None,
+    kind: Annotated[
+        Kind | None,
+        typer.Option(help="What csv or parquet files hold; else the instrument says."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OURS=THEIRS,...",
+            help="Columns of csv or parquet files, e.g. ts=time,price=px,qty=size,side=type.",
+        ),
+    ] = None,
+    absent: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DAY[..DAY]",
+            help="A day, or a range, of which the exchange has no file; can be repeated.",
+        ),
+    ] = None,
+    *,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="What has landed of their days before is out of use."),
+    ] = False,
+    land_only: Annotated[
+        bool, typer.Option("--land-only", help="Land the rows; materialize nothing yet.")
+    ] = False,
+) -> None:
+    """Read trade or kline files into the lake.
+
+    Rows are landed as they are, one part for each file and day, so that ingesting a file again
+    changes nothing, and another file of a day adds to it. Where files contradict one another, bars
+    are marked invalid: with --replace the named files, or --absent, take the place of all that has
+    landed of their days before. That stays in the lake, out of use.
+
+    Then the landed days go through Dagster: ticks (or klines), quality, bars and features, each a
+    whole partition or none. What is odd about a day (gaps, duplicates, disorder) is in the table
+    `quality`, and bars that it touches are marked invalid.
+
+    A day without a file is a hole, since the file may only be late: history ends before it and
+    begins anew after it. Where the exchange has none, say so with --absent: the day is then an
+    outage, and history goes on. A file that comes after all takes the place of that word.
+
+    \b
+    Examples:
+      vostok ingest ~/archive --instrument binance.spot.BTC-USDT --format binance-aggtrades
+      vostok ingest EOSUSD.csv --instrument kraken.spot.EOS-USD --format kraken-trades
+      vostok ingest 2017.parquet 2018.parquet --instrument bitfinex.spot.BTC-USD \\
+        --format parquet --columns ts=ts_ms
+      vostok ingest mended.csv --instrument kraken.spot.EOS-USD --format kraken-trades --replace
+      vostok ingest --instrument binance.spot.BTC-USDT --absent 2025-01-07 \\
+        --absent 2025-02-01..2025-02-03
+
+    Results go to the lake: `vostok sql "SELECT * FROM quality"`.
+    """
+    project = context.project
+    chosen = project.settings.instrument(instrument)
+    if not paths and not absent:
+        raise UsageError("there is nothing to ingest", hint="name files, or days with --absent")
+    if paths and source is None:
+        raise UsageError(
+            "the layout of the files is not named",
+            hint=f"add --format: {', '.join(get_args(Source))}",
+        )
+    if not paths and (source or kind or columns):
+        raise UsageError(
+            "--format, --kind and --columns are of files, and none is named",
+            hint="name the files, or leave these out",
+        )
+    without_file = days_of(absent or [])
+    files = [file for path in paths or [] for file in source_files(path)]
+    for file in files:
+        look(file)
+    from vostok_pipelines.landing import check_request, land, land_absent
+    from vostok_pipelines.launch import Launcher
+    from vostok_pipelines.sources.generic import parse_columns
+
+    launcher = Launcher(project)
+    for day in without_file:
+        if not launcher.has_day(day):
+            raise UsageError(f"{day} is not a day of the calendar", hint=launcher.calendar)
+    mapping = None if columns is None else parse_columns(columns)
+    if kind is None and source in ("csv", "parquet"):
+        kind = "klines" if chosen.tick == "none" else "trades"
+    if source is not None:
+        check_request(chosen, source, kind, mapping)
+    if not land_only:
+        launcher.check()
+    lake = project.open_lake()
+    landed: set[date] = set()
+    for file in files:
+        assert source is not None
+        landing = land(
+            lake,
+            file,
+            chosen,
+            source,
+            kind=kind,
+            columns=mapping,
+            since=project.settings.calendar.start,
+            replace=replace,
+            beside=landed,
+        )
+        landed.update(landing.days)
+        typer.echo(f"landed {file}: {landing.rows} {landing.kind}, {spoken_days(landing.days)}")
+        for warning in landing.warnings:
+            typer.echo(f"Warning: {file}: {warning}", err=True)
+    for day in without_file:
+        land_absent(lake, chosen, day, replace=replace)
+    if without_file:
+        typer.echo(f"noted as absent: {spoken_days(without_file)}")
+        landed.update(without_file)
+    if landed and not land_only:
+        _materialize(launcher, chosen, sorted(landed))
+
+
+def _materialize(launcher: Launcher, instrument: Instrument, landed: list[date]) -> None:
+    from vostok_core.times import spans
+    from vostok_pipelines.affected import affected_days
+    from vostok_pipelines.jobs import day_assets
+
+    project = launcher.project
+    name = str(instrument.id)
+    assets = day_assets(project, name)
+    there = [day for day in landed if launcher.has_day(day)]
+    if len(there) < len(landed):
+        away = sorted(set(landed) - set(there))
+        typer.echo(
+            f"Warning: landed, and not materialized: {spoken_days(away)}. Hint: "
+            f"{launcher.calendar}; change it, or ingest again once the day is over",
+            err=True,
+        )
+    for first, last in spans(affected_days(project, name, there)):
+        if "sentiment" in assets:
+            launcher.materialize_dates(["news", "sentiment_scores"], first, last)
+        result = launcher.materialize_days(assets, name, first, last)
+        typer.echo(f"materialized {first} to {last}: run {result.run_id}")
+
+
+def sql(
+    context: Context,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="One statement of DuckDB's SQL.")],
+    style: Annotated[
+        Format, typer.Option("--format", help="table for people, csv or json for programs")
+    ] = "table",
+) -> None:
+    """Ask the lake a question in SQL.
+
+    Every table of the lake is a view over its Parquet files (docs/lake.md lists them); the files
+    themselves are never written. SHOW TABLES lists the views, DESCRIBE bars the columns of one.
+
+    \b
+    Examples:
+      vostok sql "SELECT instrument, count(*) AS bars, min(ts), max(ts) FROM bars GROUP BY ALL"
+      vostok sql "SELECT rule, value, bound, verdict FROM promotions" --format json
+      vostok sql "SELECT * FROM backtest_trades" --format csv > trades.csv
+
+    The rows go to standard output.
+    """
+    lake = context.project.open_lake(create=False)
+    from vostok_core.lake.catalog import query as run_query
+
+    print_frame(run_query(lake, query), style)
+
+
+def source_files(path: Path) -> list[Path]:
+    """The file, or the data files below a folder, in the order of their paths.
+
+    Raises:
+        UsageError: It doesn't exist, or the folder has none.
+    """
+    if not path.exists():
+        raise UsageError(f"{path} doesn't exist", hint="check the path")
+    if not path.is_dir():
+        return [path]
+    files = [
+        file
+        for file in sorted(path.rglob("*"))
+        if file.suffix.lower() in _SUFFIXES and file.is_file() and file.name[0] != "."
+    ]
+    if not files:
+        raise UsageError(
+            f"{path} holds no data file",
+            hint=f"files of a folder are found by their names: {', '.join(_SUFFIXES)}",
+        )
+    return files
+
+
+def look(path: Path) -> None:
+    """Refuse a file that can be seen at once to be no data file, before anything is written.
+
+    Raises:
+        SourceFormatError: It is empty, or is called a zip and isn't one.
+    """
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not head.strip():
+        raise SourceFormatError("the file is empty", where=path, hint="download it again")
+    if path.suffix.lower() != ".zip" or head.startswith(b"PK"):
+        return
+    if head.lstrip().startswith(b"<"):
+        what = "holds an HTML or XML page"
+        hint = "that is a server's error page: check the address, and download it again"
+    elif head.isascii() and b"," in head and b"\0" not in head:
+        what, hint = "holds plain text", "if that is the CSV itself, rename the file to .csv"
+    else:
+        what = "doesn't begin like one"
+        hint = "it was damaged or cut off on the way: download it again"
+    raise SourceFormatError(f"the file is called a zip archive and {what}", where=path, hint=hint)
+
+
+def days_of(texts: Iterable[str]) -> list[date]:
+    """The days that texts like `2025-01-07` and `2025-02-01..2025-02-03` name, each once, in order.
+
+    Raises:
+        UsageError: One names no day, or a range that ends before it begins.
+    """
+    found: set[date] = set()
+    for text in texts:
+        first, dots, last = text.partition("..")
+        since, until = parse_day(first), parse_day(last if dots else first)
+        if until < since:
+            raise UsageError(
+                f"the range {text} ends before it begins", hint=f"write {until}..{since}"
+            )
+        found.update(days(since, until))
+    return sorted(found)
+
+
+def spoken_days(days: Iterable[date]) -> str:
+    """`31 days, 2025-01-01 to 2025-01-31`."""
+    ordered = sorted(days)
+    if not ordered:
+        return "no rows"
+    count = f"{len(ordered)} day{'s' if len(ordered) > 1 else ''}"
+    return f"{count}, {ordered[0]} to {ordered[-1]}"
