@@ -1,0 +1,179 @@
+"""Reading the journal's tables by the day, also from another process while the daemon writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, Self
+
+from vostok_core.times import DAY, day_start
+from vostok_live.journal.place import explained, open_to_read
+from vostok_live.journal.rows import Columns
+from vostok_live.journal.view import View
+
+
+class Reader(View):
+    """A journal as it stood when the reader was opened, whatever is written meanwhile.
+
+    Use it in a `with`, and not for long: the writer can't reuse the file's log meanwhile. Columns
+    are lists by the names of `schema`. A day's rows are those of its market time; a bar that ends
+    at midnight belongs to the day it closes.
+    """
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the journal at `path`; in this process or another, with or without a writer.
+
+        Raises:
+            JournalError: There is none, or it is one that can't be read.
+        """
+        reader = cls(open_to_read(path), path)
+        try:
+            reader._rows("BEGIN")
+            reader._rows("SELECT count(*) FROM meta")  # the transaction begins with the first read
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read_ticks(self, instrument: str, day: date) -> Columns:
+        """Trades of the market as they were seen, in id order."""
+        found = self._columns(
+            "trade_id, t.ts, price, qty, buyer_maker, first_id, last_id, seen_us",
+            "ticks t JOIN instruments i ON i.id = t.instrument",
+            "i.name = ? AND t.ts >= ? AND t.ts < ? ORDER BY trade_id",
+            (instrument, *_span(day)),
+        )
+        found["buyer_maker"] = list(map(bool, found["buyer_maker"]))
+        return found
+
+    def read_cuts(self, instrument: str, day: date) -> Columns:
+        """Where the day's bars ended, in that order: the fields of `Cut`, and when it was known."""
+        return self._columns(
+            'ts, last_id, "by", wall_us',
+            "cuts c JOIN instruments i ON i.id = c.instrument",
+            "i.name = ? AND ts > ? AND ts <= ? ORDER BY ts",
+            (instrument, *_span(day)),
+        )
+
+    def read_steps(self, strategy: str, instrument: str, day: date) -> Columns:
+        """Features and decisions of the day's bars.
+
+        `features` are the bytes of float64, little endian, in the order of the bundle's manifest.
+        """
+        found = self._columns(
+            "run, s.ts, features, event, valid, score, probability, threshold, sigma, reference, "
+            "s.bundle, s.wall_us",
+            "steps s JOIN runs USING (run) JOIN instruments i ON i.id = runs.instrument",
+            "strategy = ? AND i.name = ? AND s.ts > ? AND s.ts <= ? ORDER BY s.ts, run",
+            (strategy, instrument, *_span(day)),
+        )
+        for name in ("event", "valid"):
+            found[name] = list(map(bool, found[name]))
+        nan = float("nan")
+        for name in ("score", "probability", "threshold", "sigma", "reference"):
+            found[name] = [nan if value is None else value for value in found[name]]
+        return found
+
+    def read_events(self, day: date) -> Columns:
+        """What the engine heard on a day, with the bodies as JSON."""
+        return self._columns(
+            "seq, run, ts, wall_us, kind, body",
+            "events",
+            "ts >= ? AND ts < ? ORDER BY seq",
+            _span(day),
+        )
+
+    def read_commands(self, day: date) -> Columns:
+        """What the engine answered to the day's events, with the bodies as JSON."""
+        return self._columns(
+            "seq, position, run, ts, commands.kind, commands.body",
+            "events CROSS JOIN commands USING (seq)",
+            "ts >= ? AND ts < ? ORDER BY seq, position",
+            _span(day),
+        )
+
+    def read_orders(self, day: date) -> Columns:
+        """Orders that were asked for on a day, with what the exchange last said of each."""
+        return self._columns(
+            "client_order_id, o.seq, position, run, ts, leg, side, o.kind, time_in_force, qty, "
+            "price, exchange_order_id, status, filled, o.wall_us",
+            "events e CROSS JOIN orders o ON o.seq = e.seq",
+            "ts >= ? AND ts < ? ORDER BY o.seq, position, client_order_id",
+            _span(day),
+        )
+
+    def read_requests(self, first_us: int, end_us: int) -> Columns:
+        """Requests that were sent within [first_us, end_us) by the wall, and their answers."""
+        return self._columns(
+            "id, client_order_id, kind, attempt, sent_us, outcome, code, http_status, text, "
+            "answered_us",
+            "requests",
+            "sent_us >= ? AND sent_us < ? ORDER BY id",
+            (first_us, end_us),
+        )
+
+    def read_fills(self, day: date) -> Columns:
+        """Trades of our own on a day."""
+        return self._columns(
+            "i.name AS instrument, trade_id, client_order_id, ts, price, qty, fee, liquidity, "
+            "commission, commission_asset, source, wall_us, seq",
+            "fills f JOIN instruments i ON i.id = f.instrument",
+            "ts >= ? AND ts < ? ORDER BY ts, trade_id",
+            _span(day),
+        )
+
+    def read_news(self, day: date) -> Columns:
+        """Scored items that became available on a day."""
+        return self._columns(
+            "item_id, asset, source, published_at, first_seen_at, available_at, title, score, "
+            "scorer, scorer_version, wall_us",
+            "news",
+            "available_at >= ? AND available_at < ? ORDER BY available_at, item_id, asset",
+            _span(day),
+        )
+
+    def read_alerts(self, day: date) -> Columns:
+        """What a person was told on a day."""
+        return self._columns(
+            "id, seq, ts, wall_us, level, code, message",
+            "alerts",
+            "ts >= ? AND ts < ? ORDER BY id",
+            _span(day),
+        )
+
+    def read_controls(self, day: date) -> Columns:
+        """What a person asked for on a day."""
+        return self._columns(
+            "id, ts, wall_us, action, asked_by",
+            "controls",
+            "ts >= ? AND ts < ? ORDER BY id",
+            _span(day),
+        )
+
+    def _columns(self, names: str, source: str, where: str, values: Sequence[object]) -> Columns:
+        with explained(self.path, "reading the journal"):
+            query = f"SELECT {names} FROM {source} WHERE {where}"  # noqa: S608, nobody's words
+            cursor = self._connection.execute(query, values)
+            keys = [column[0] for column in cursor.description]
+            columns: tuple[list[Any], ...] = tuple([] for _ in keys)
+            for row in cursor:
+                for column, value in zip(columns, row, strict=True):
+                    column.append(value)
+        return dict(zip(keys, columns, strict=True))
+
+
+def _span(day: date) -> tuple[int, int]:
+    start = day_start(day)
+    return start, start + DAY

@@ -1,0 +1,188 @@
+"""What is handed to the journal and comes back from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple, Protocol
+
+from vostok_core.trading.commands import OrderRequest
+from vostok_core.trading.config import Capabilities, EngineConfig
+from vostok_core.trading.events import Event
+from vostok_core.trading.rules import Rules
+
+RequestKind = Literal["place", "place_list", "cancel", "replace"]
+Columns = dict[str, list[Any]]
+"""Columns of a table by name, as `polars.DataFrame` takes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStart:
+    """How the daemon was started.
+
+    Attributes:
+        version: Of Vostok.
+        strategy, instrument: What it trades.
+        configuration: Hash that names the strategy's configuration.
+        bundle: SHA-256 of the bundle's manifest.
+        config: What the engine was told; `config.run` is part of its client order ids.
+        rules: The grid that its integers count on.
+    """
+
+    version: str
+    strategy: str
+    instrument: str
+    configuration: str
+    bundle: str
+    config: EngineConfig
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A start of the daemon as it was written down, after event `seq`."""
+
+    run: int
+    seq: int
+    wall_us: int
+    engine_version: str
+    start: RunStart
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An event and what the engine answered.
+
+    Attributes:
+        seq: Counts from 1, over all runs.
+        run: The run that heard it.
+        ts: Market time when it was heard, microseconds.
+        wall_us: The wall's time then.
+        event: The event.
+        commands: The commands in their order, as `to_text` of `command_to_json`.
+    """
+
+    seq: int
+    run: int
+    ts: int
+    wall_us: int
+    event: Event
+    commands: tuple[str, ...]
+
+
+class SeenTick(Protocol):
+    """A trade of the market as the stream brought it.
+
+    The fields are those of the lake's ticks; `first_id` and `last_id` are -1 for a trade that is no
+    aggregate. `seen` is when it arrived, by the wall; microseconds.
+    """
+
+    @property
+    def trade_id(self) -> int: ...
+    @property
+    def ts(self) -> int: ...
+    @property
+    def price(self) -> float: ...
+    @property
+    def qty(self) -> float: ...
+    @property
+    def buyer_maker(self) -> bool: ...
+    @property
+    def first_id(self) -> int: ...
+    @property
+    def last_id(self) -> int: ...
+    @property
+    def seen(self) -> int: ...
+
+
+class ScoredItem(NamedTuple):
+    """A news item and one score of it; columns of the tables `news` and `sentiment_scores`."""
+
+    item_id: str
+    asset: str
+    source: str
+    published_at: int
+    first_seen_at: int
+    available_at: int
+    title: str
+    score: float
+    scorer: str
+    scorer_version: str
+
+
+class Request(NamedTuple):
+    """A request that is about to be sent.
+
+    Attributes:
+        id: Names it when its answer comes.
+        attempt: How often the same was sent, this time included.
+        sent_us: Time of the wall, microseconds.
+    """
+
+    id: int
+    attempt: int
+    sent_us: int
+
+
+class Answered(NamedTuple):
+    """A request that was sent, and what came back; None while nothing has."""
+
+    kind: RequestKind
+    attempt: int
+    sent_us: int
+    outcome: str | None
+    code: int | None
+    http_status: int | None
+    text: str | None
+    answered_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """An order that is not known to have ended, or whose fills have not all been heard.
+
+    It is to be asked for by its client order id, and never sent again.
+
+    Attributes:
+        request: The order as the engine asked for it.
+        together: Client order ids of the command that it was part of, its own among them.
+        asked_us: When its command was on its way to the disk, by the wall; microseconds.
+        sent: The newest request that sent it, and the answer. None where none was written down: it
+            may have been sent all the same, up to the moment that the daemon stopped.
+        exchange_order_id: The exchange's name of it, where that was heard.
+    """
+
+    request: OrderRequest
+    together: tuple[str, ...]
+    asked_us: int
+    sent: Answered | None
+    exchange_order_id: int | None
+
+
+def to_text(content: Any) -> str:
+    """JSON on one line; doubles keep their bits, and those that are no number their name."""
+    return json.dumps(content, separators=(",", ":"))
+
+
+def config_to_json(config: EngineConfig) -> dict[str, Any]:
+    return asdict(config)
+
+
+def config_from_json(content: Mapping[str, Any]) -> EngineConfig:
+    return EngineConfig(**{**content, "capabilities": Capabilities(**content["capabilities"])})
+
+
+def rules_to_json(rules: Rules) -> dict[str, Any]:
+    return {
+        "price_tick": str(rules.price_tick),
+        "quantity_step": str(rules.quantity_step),
+        "min_notional": rules.min_notional,
+    }
+
+
+def rules_from_json(content: Mapping[str, Any]) -> Rules:
+    return Rules(
+        Decimal(content["price_tick"]), Decimal(content["quantity_step"]), content["min_notional"]
+    )
