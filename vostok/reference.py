@@ -125,7 +125,7 @@ def _type_name(annotation: Any) -> str:
     if origin is tuple:
         return f"list of {_type_name(arguments[0])}"
     if origin in (Union, UnionType):
-        return " or ".join(_type_name(argument) for argument in arguments)
+        return " or ".join(_type_name(each) for each in arguments if each is not type(None))
     if origin is not None:
         return f"table of {_type_name(arguments[1])}"
     return _TYPES.get(annotation) or str(annotation.__name__).lower()
@@ -135,7 +135,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    return f"`{_toml(value)}`"
+    return "not set" if value is None else f"`{_toml(value)}`"
 
 
 def _toml(value: Any) -> str:

@@ -16,6 +16,12 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def one_line(value: Any) -> str:
+    """JSON on one line, keys as they come: doubles keep their bits, and those that are no number
+    their name. What the journal writes down, and what is held against it."""
+    return json.dumps(value, separators=(",", ":"))
+
+
 def hash_value(value: Any) -> str:
     """SHA-256 (hex) of a JSON-like value."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()

@@ -115,6 +115,52 @@ class SentimentSettings(Section):
     scorer: str = Field("lexicon", description="name of the scorer")
 
 
+class LiveSettings(Section):
+    """How `vostok-live` trades. Durations are the wall's, however fast market time goes."""
+
+    state: str = Field(
+        "live",
+        description="folder inside the lake; each strategy and instrument has its journal in it",
+    )
+    capital: Decimal | None = Field(
+        None, gt=0, description="quote to begin with; by default all that is free then"
+    )
+    fee_asset: str = Field(
+        "BNB", description="asset that commission is to be paid in; empty where it doesn't matter"
+    )
+    fee_reserve: Decimal = Field(
+        Decimal("0.2"), ge=0, description="least of it that must be free before an entry"
+    )
+    feeds: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="name of a feed, as in [sources.feeds] -> address that it is polled at",
+    )
+    poll: str = Field("30s", description="time between two looks at a feed")
+    grace: str = Field(
+        "1s", description="wait after a bar's end before it closes without a later trade"
+    )
+    decide_within: str = Field(
+        "5s", description="age of a bar beyond which nothing is entered on it"
+    )
+    stale_after: str = Field(
+        "20s", description="silence of the market stream after which nothing is entered"
+    )
+    compare_every: str = Field("1m", description="time between two comparisons with the exchange")
+    model_grace: str = Field(
+        "2d", description="how long a model serves beyond its week; market time"
+    )
+    max_gap: str = Field(
+        "3d", description="farthest back that trades are fetched from the exchange; market time"
+    )
+    port: int = Field(
+        0, ge=0, le=65_535, description="of status, metrics and control; 0 for any that is free"
+    )
+
+    _check = field_validator(
+        "poll", "grace", "decide_within", "stale_after", "compare_every", "model_grace", "max_gap"
+    )(taken_by(parse_duration))
+
+
 class InstrumentSettings(Section):
     """One instrument of the universe."""
 
@@ -158,6 +204,7 @@ class Settings(Section):
     bars: BarSettings = BarSettings()
     sources: SourceSettings = SourceSettings()
     sentiment: SentimentSettings = SentimentSettings()
+    live: LiveSettings = LiveSettings()
     instruments: Mapping[str, InstrumentSettings] = Field(default_factory=dict)
     gates: Mapping[str, GateProfile] = Field(default_factory=lambda: {"standard": GateProfile()})
 

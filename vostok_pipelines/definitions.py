@@ -9,6 +9,7 @@ import dagster as dg
 from vostok_core.project import Project, find_project
 from vostok_pipelines.arrivals import ArrivalsReader
 from vostok_pipelines.assets.features import feature_assets
+from vostok_pipelines.assets.live import live_assets
 from vostok_pipelines.assets.market import market_assets
 from vostok_pipelines.assets.news import news_assets
 from vostok_pipelines.assets.research import research_assets
@@ -39,6 +40,7 @@ def _build(project: Project) -> dg.Definitions:
             *feature_assets(project, partitions),
             *research_assets(partitions),
             *strategy_assets(project, partitions),
+            *live_assets(project, partitions),
         ],
         jobs=list(project_jobs.values()),
         schedules=schedules(project, project_jobs, arrivals),

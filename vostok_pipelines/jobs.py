@@ -87,5 +87,16 @@ def jobs(project: Project) -> Jobs:
                 selection=_selection(f"{name}/model", f"{name}/backtest", f"{name}/promotion"),
                 description=f"The model of {name} for a week, its evidence, the gate's decision.",
             ),
+            dg.define_asset_job(
+                job_name(name, "parity"),
+                selection=_selection(f"{name}/parity"),
+                description=f"Days that a daemon traded {name} on, computed again bit for bit.",
+            ),
+            dg.define_asset_job(
+                job_name(name, "reconciliation"),
+                selection=_selection(f"{name}/reconciliation"),
+                description=f"Days that a daemon traded {name} on, against the archive and the "
+                "simulator.",
+            ),
         ]
     return {job.name: job for job in made}

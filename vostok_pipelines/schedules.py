@@ -46,6 +46,7 @@ from vostok_pipelines.jobs import INGEST, NEWS, Jobs, asset_keys, job_name, need
 from vostok_pipelines.known_weeks import KnownWeeks
 from vostok_pipelines.leases import fail_dead_runs
 from vostok_pipelines.partitions import date_key, range_tags, week_key
+from vostok_pipelines.proofs import proof_schedules
 from vostok_pipelines.ranges import history
 
 _DAY = timedelta(days=1)
@@ -109,6 +110,7 @@ def schedules(
     made = [daily_news, daily_ingestion]
     for strategy in project.strategies.values():
         made += _strategy_schedules(project, strategy, project_jobs)
+        made += proof_schedules(project, strategy, project_jobs)
     return made
 
 

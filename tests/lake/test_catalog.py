@@ -307,3 +307,14 @@ def test_queries_never_fail_while_partitions_and_the_catalog_are_swapped(tmp_pat
         child.wait()
     assert failures == []
     assert len(seen) > 3, "the writer was not seen at work"
+
+
+def test_intervals_come_out_as_text_nested_ones_too(lake: Lake) -> None:
+    write_trials(lake)
+    found = query(
+        lake,
+        "SELECT trades, INTERVAL 26 HOUR AS held, [INTERVAL 1 DAY] AS all_of_it, "
+        'TIMESTAMP \'2024-03-02\' - TIMESTAMP \'2024-03-01\' AS "a ""day""" FROM trials',
+    )
+    assert found.row(0) == (2, "26:00:00", "[1 day]", "1 day")
+    assert found.columns == ["trades", "held", "all_of_it", 'a "day"']

@@ -39,9 +39,14 @@ GRAPH = {
     "tiny/predictions": ("tiny", "week", {"tiny/model", "features/core", "features/sentiment"}),
     "tiny/backtest": ("tiny", "week", {"tiny/predictions", "bars", "ticks"}),
     "tiny/promotion": ("tiny", "week", {"tiny/model", "tiny/backtest"}),
-}
-NO_TABLE = {"landed", "tiny/model"}
-"""Landed files keep the columns of their source, and a bundle is a folder."""
+    "tiny/journal": ("tiny", "day", set()),
+    "tiny/parity": ("tiny", "day", {"tiny/journal", "bars"}),
+    "tiny/reconciliation": (
+        "tiny", "day", {"tiny/journal", "bars", "ticks", "features/core", "features/sentiment"},
+    ),
+}  # fmt: skip
+NO_TABLE = {"landed", "tiny/model", "tiny/journal"}
+"""Landed files keep the columns of their source, a bundle is a folder, a journal is many tables."""
 
 
 @pytest.fixture
@@ -95,7 +100,12 @@ def test_the_checks_are_these(definitions: dg.Definitions) -> None:
     assert {
         (key.asset_key.to_user_string(), key.name)
         for key in definitions.resolve_asset_graph().asset_check_keys
-    } == {("quality", "no_gaps"), ("bars", "mostly_valid"), ("tiny/promotion", "bundle_reproduces")}
+    } == {
+        ("quality", "no_gaps"),
+        ("bars", "mostly_valid"),
+        ("tiny/promotion", "bundle_reproduces"),
+        ("tiny/parity", "parity_holds"),
+    }
 
 
 def test_jobs_cover_the_graph_but_for_research(definitions: dg.Definitions) -> None:
@@ -120,8 +130,11 @@ def test_jobs_cover_the_graph_but_for_research(definitions: dg.Definitions) -> N
         "tiny_labels": {"tiny/labels"},
         "tiny_predictions": {"tiny/model", "tiny/predictions"},
         "tiny_retrain": {"tiny/model", "tiny/backtest", "tiny/promotion"},
+        "tiny_parity": {"tiny/parity"},
+        "tiny_reconciliation": {"tiny/reconciliation"},
     }
-    assert set().union(*selected.values()) | {"ta_catalogue"} == set(GRAPH)
+    outside = {"ta_catalogue", "tiny/journal"}  # the daemon ships its journal by itself
+    assert set().union(*selected.values()) | outside == set(GRAPH)
 
 
 def test_schedules_and_sensors_are_these_and_off(definitions: dg.Definitions) -> None:
@@ -132,6 +145,8 @@ def test_schedules_and_sensors_are_these_and_off(definitions: dg.Definitions) ->
         "tiny_daily_labels": "0 2-23 * * *",
         "tiny_weekly_predictions": "0 3-23 * * *",
         "tiny_weekly_retraining": "15 3-23 * * *",
+        "tiny_daily_parity": "45 2-23 * * *",
+        "tiny_daily_reconciliation": "45 2-23 * * *",
     }
     for found in repository.schedule_defs:
         assert found.execution_timezone == "UTC"

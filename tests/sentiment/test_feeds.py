@@ -10,6 +10,7 @@ import pytest
 
 from vostok_core.errors import SourceFormatError
 from vostok_core.lake.tables import table
+from vostok_core.sentiment.feeds import parse_feed
 from vostok_core.sentiment.items import NewsBatch
 from vostok_core.times import MINUTE
 from vostok_exchange.feed import write_feed
@@ -39,7 +40,7 @@ def item(
 
 
 def read(content: bytes, first_seen_at: int | None = None) -> NewsBatch:
-    return read_feed(content, "wire", lag_us=LAG, first_seen_at=first_seen_at)
+    return parse_feed(content, "wire", lag_us=LAG, first_seen_at=first_seen_at)
 
 
 class TestRealFeeds:
@@ -249,7 +250,7 @@ class TestDuplicates:
     def test_ids_differ_by_source_and_survive_a_second_reading(self) -> None:
         one = read(rss(item())).items["item_id"].to_list()
         assert read(rss(item())).items["item_id"].to_list() == one
-        other = read_feed(rss(item()), "other", lag_us=LAG).items["item_id"].to_list()
+        other = parse_feed(rss(item()), "other", lag_us=LAG).items["item_id"].to_list()
         assert other != one
 
 

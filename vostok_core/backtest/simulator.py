@@ -244,7 +244,7 @@ def _bar_events(heard: pl.DataFrame, rules: Rules) -> list[BarClosed]:
 def _result(
     run: _Run, rules: Rules, bars: pl.DataFrame, costs: Costs, cash: int
 ) -> SimulationResult:
-    trades = _trades(run.closed, rules)
+    trades = trades_frame(run.closed, rules)
     ts = bars["ts"].to_physical().to_numpy()
     close = bars["close"].to_numpy()
     since = np.array([-1] + [b[0] for b in run.balances])
@@ -325,7 +325,9 @@ def _returns(worth: np.ndarray, start: float) -> np.ndarray:
     return returns
 
 
-def _trades(closed: list[tuple[Closed, int]], rules: Rules) -> pl.DataFrame:
+def trades_frame(closed: Sequence[tuple[Closed, int]], rules: Rules) -> pl.DataFrame:
+    """Closed positions with the slippage that was assumed for each (atoms), by the table
+    `backtest_trades`."""
     rows = []
     for report, slippage in closed:
         pnl = report.proceeds + report.dust_worth - report.cost - report.fees

@@ -49,7 +49,7 @@ def feature_frames(
         lake, instrument, interval, days, warmup=pack.warmup, columns=needed
     ):
         bars = found.bars
-        rows, sentiment_hashes = _inputs(lake, pack, instrument, interval, found.days, bars)
+        rows, sentiment_hashes = pack_rows(lake, pack, instrument, interval, found, bars)
         features = walk(pack, rows)
         places = found.places
         for day in wanted:
@@ -82,7 +82,7 @@ def live_stream(lake: Lake, pack: Pack, instrument: str, interval: str, day: dat
     before = days_before(lake, instrument, interval, day, warmup=pack.warmup)
     if before:
         found = BarDays.read(lake, instrument, interval, before, _fields(pack))
-        rows, _ = _inputs(lake, pack, instrument, interval, found.days, found.bars)
+        rows, _ = pack_rows(lake, pack, instrument, interval, found)
         stream.replay(rows)
     return stream
 
@@ -119,21 +119,34 @@ def _require_sentiment(lake: Lake, instrument: str, walked: Sequence[date]) -> N
     )
 
 
-def _inputs(
+def pack_rows(
     lake: Lake,
     pack: Pack,
     instrument: str,
     interval: str,
-    walked: Sequence[date],
-    bars: pl.DataFrame,
+    found: BarDays,
+    bars: pl.DataFrame | None = None,
 ) -> tuple[np.ndarray, list[str]]:
-    """The rows that the pack's kernels see, and the hashes of the sentiment in them."""
+    """The rows that the pack's kernels see, and the hashes of the sentiment in them.
+
+    Args:
+        lake: The lake.
+        pack: The pack.
+        instrument: Its name.
+        interval: The interval of the bars.
+        found: The days, with the columns that the pack needs.
+        bars: `found.bars`, where it is at hand.
+
+    Raises:
+        MissingPartition: The pack reads sentiment, and a day has none.
+    """
+    bars = found.bars if bars is None else bars
     if pack.inputs == "bars":
         return matrix(bars, pack.fields), []
-    _require_sentiment(lake, instrument, walked)
+    _require_sentiment(lake, instrument, found.days)
     frames = []
     hashes = []
-    for day in walked:
+    for day in found.days:
         info, frame = lake.load(
             "sentiment", columns=SENTIMENT_FIELDS, instrument=instrument, date=day
         )
@@ -152,10 +165,23 @@ def sentiment_rows(ends: np.ndarray, interval_us: int, sentiment: pl.DataFrame) 
         sentiment: Rows of the table `sentiment`, in order.
 
     Returns:
+        As `sum_onto_bars`.
+    """
+    return sum_onto_bars(ends, interval_us, matrix(sentiment, SENTIMENT_FIELDS))
+
+
+def sum_onto_bars(ends: np.ndarray, interval_us: int, minutes: np.ndarray) -> np.ndarray:
+    """`sentiment_rows` of minutes as a matrix; those that are all zeros may be left out.
+
+    Args:
+        ends: Ends of the bars, int64 microseconds, increasing.
+        interval_us: Length of a bar.
+        minutes: Float64, shape (minutes, 4), columns `SENTIMENT_FIELDS`, in order of time.
+
+    Returns:
         Shape (bars, 4), columns `SENTIMENT_FIELDS`; sums run in order of time.
     """
-    minutes = matrix(sentiment, SENTIMENT_FIELDS)
-    at = sentiment["ts"].to_physical().to_numpy()
+    at = minutes[:, 0].astype(np.int64)
     rows = np.zeros((len(ends), len(SENTIMENT_FIELDS)))
     rows[:, 0] = ends
     bar = np.searchsorted(ends, at, side="left")

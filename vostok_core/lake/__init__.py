@@ -1,6 +1,7 @@
 """The lake: Parquet partitions that are written whole or not at all, and views over them.
 
-`tables` declares every table once; `schemas` turns the declarations into pandera checks; `store`
+`declare` says what a declaration is; `tables` declares every table once, and `live_tables` those of
+the daemon's journal; `schemas` turns the declarations into pandera checks; `store`
 reads and writes partitions; `locks` makes writers take turns where a write takes several steps;
 `catalog` keeps the DuckDB views. Nothing here knows what the numbers mean.
 """

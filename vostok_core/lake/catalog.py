@@ -42,6 +42,7 @@ _TYPES: dict[Any, str] = {
 _KEY_TYPES = {"date": "DATE", "week": "DATE"}
 _OPEN_COMMENT = {
     "features": "a feature: docs/features.md says which and in what unit",
+    "live_steps": "a feature: docs/features.md says which and in what unit",
     "ta_catalogue": "an indicator of the ta library, under its name there",
 }
 _KEY_COMMENTS = {
@@ -99,7 +100,7 @@ def query(lake: Lake, sql: str) -> pl.DataFrame:
         _confine(connection, lake)
         try:
             _check_reads(connection, sql)
-            frame: pl.DataFrame = connection.sql(sql).pl()
+            frame: pl.DataFrame = _readable(connection.sql(sql)).pl()
         except duckdb.Error as error:
             raise _explained(error, [view.name for view in _views(lake)]) from None
     return frame.with_columns(_narrow(column) for column in frame.iter_columns())
@@ -309,6 +310,18 @@ def _explained(error: duckdb.Error, tables: Sequence[str]) -> UsageError | Corru
     return UsageError(
         message, hint="the lake speaks the SQL of DuckDB: https://duckdb.org/docs/sql"
     )
+
+
+def _readable(found: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """The rows with intervals as text, such as `1 day 02:00:00`: Polars has no such type."""
+    columns = list(zip(found.columns, map(str, found.types), strict=True))
+    if not any("INTERVAL" in kind for _, kind in columns):
+        return found
+    shown = [
+        f"CAST({_name(name)} AS VARCHAR) AS {_name(name)}" if "INTERVAL" in kind else _name(name)
+        for name, kind in columns
+    ]
+    return found.project(", ".join(shown))
 
 
 def _narrow(column: pl.Series) -> pl.Series:

@@ -2,74 +2,21 @@
 
 A `Table` says how it is partitioned and what its columns hold; pandera checks (`schemas`), the
 DuckDB views (`catalog`), the Dagster column schemas and `docs/lake.md` are all derived from it.
+Those of the daemon's journal, and what is made of them, stand in `live_tables`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import polars as pl
 
 from vostok_core.errors import UnknownName
+from vostok_core.lake.declare import TIME, TRADE_COLUMNS, Column, Table
+from vostok_core.lake.declare import ts_column as _ts
+from vostok_core.lake.live_tables import LIVE_TABLES
 
-TIME = pl.Datetime("us", "UTC")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its name, type, meaning and the values it allows."""
-
-    name: str
-    dtype: Any
-    description: str
-    unit: str = ""
-    nullable: bool = False
-    nan: bool = False
-    gt: float | None = None
-    ge: float | None = None
-    le: float | None = None
-    isin: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table: its partition keys in path order, its columns and its sort order.
-
-    `open_columns` tables (features) carry further float64 columns beside the declared ones.
-    `many_parts` tables (landed raw files) hold several files in a partition.
-    """
-
-    name: str
-    keys: tuple[str, ...]
-    columns: tuple[Column, ...]
-    description: str
-    sort_by: tuple[str, ...] = ("ts",)
-    unique: tuple[str, ...] = ()
-    open_columns: bool = False
-    many_parts: bool = False
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        return {column.name: column.dtype for column in self.columns}
-
-    def empty(self) -> pl.DataFrame:
-        """A frame with the declared columns and no row."""
-        return pl.DataFrame(schema=self.schema)
-
-
-def _ts(description: str, name: str = "ts") -> Column:
-    return Column(name, TIME, description, unit="UTC, exchange time")
-
+__all__ = ["TABLES", "TIME", "Column", "Table", "table"]
 
 _F = pl.Float64
-_TRADE_COLUMNS = (
-    Column("price", _F, "price of the trade", "quote per base", gt=0),
-    Column("qty", _F, "quantity traded", "base", gt=0),
-    Column("buyer_maker", pl.Boolean, "true when the taker sold (the resting order was a buy)"),
-    Column("first_id", pl.Int64, "first trade id merged into an aggregate trade", nullable=True),
-    Column("last_id", pl.Int64, "last trade id merged into an aggregate trade", nullable=True),
-)
 _OHLCV = (
     Column("open", _F, "first price", "quote per base", gt=0),
     Column("high", _F, "highest price", "quote per base", gt=0),
@@ -96,7 +43,7 @@ TABLES: dict[str, Table] = {
                     "trade_id", pl.Int64, "id given by the exchange; null if none", nullable=True
                 ),
                 _ts("time of the trade"),
-                *_TRADE_COLUMNS,
+                *TRADE_COLUMNS,
                 Column("row", pl.Int64, "position of the row in its source file", ge=0),
             ),
             "Trades as landed from source files: one part per source file, before merging, those "
@@ -124,7 +71,7 @@ TABLES: dict[str, Table] = {
             (
                 Column("trade_id", pl.Int64, "id of the trade, unique and increasing"),
                 _ts("time of the trade"),
-                *_TRADE_COLUMNS,
+                *TRADE_COLUMNS,
             ),
             "Every trade once, in trade-id order.",
             sort_by=("trade_id",),
@@ -399,6 +346,7 @@ TABLES: dict[str, Table] = {
             sort_by=(),
             unique=("rule",),
         ),
+        *LIVE_TABLES,
     )
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 
 import numpy as np
@@ -49,10 +50,19 @@ class Step:
     decision: Decision | None
 
 
+def first_day(strategy: Strategy, month: date) -> date:
+    """The first day that anything of a month depends on: where a chain for it begins.
+
+    Events of the month begin on the day before it, whose volatility is that of its own month.
+    """
+    warmup = max(pack(name).warmup for name in strategy.file.features.packs)
+    return anchor(event_anchor(month), warmup, strategy.interval_us)
+
+
 class DecisionChain:
     """Decides for one strategy on one instrument, a bar at a time.
 
-    It must be fed every bar from the anchor of the first month on (`catch_up`), so that it says
+    It must be fed every bar from `first_day` of the first month on (`catch_up`), so that it says
     what partitions say. Feed it nothing for a day of which nothing is known, and call `begin_anew`.
 
     Args:

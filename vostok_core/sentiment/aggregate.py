@@ -88,26 +88,63 @@ def sentiment_day(scores: pl.DataFrame, asset: str, day: date, scorer: Scorer) -
     """
     start = day_start(day)
     available = pl.col("available_at").to_physical()
-    chosen = (
+    counted = counted_scores(scores, asset, scorer)
+    sums = minute_sums(counted.filter(available >= start, available < start + DAY))
+    rows = np.zeros((MINUTES, sums.shape[1]))
+    rows[:, 0] = start + MINUTE * np.arange(1, MINUTES + 1, dtype=np.int64)
+    rows[(sums[:, 0].astype(np.int64) - start) // MINUTE - 1] = sums
+    frame = pl.DataFrame(dict(zip(table("sentiment").schema, rows.T, strict=True)))
+    schema = pl.Schema(table("sentiment").schema)
+    return frame.with_columns(pl.col("ts").cast(pl.Int64)).cast(schema)
+
+
+def counted_scores(scores: pl.DataFrame, asset: str, scorer: Scorer) -> pl.DataFrame:
+    """The scores that count for an asset, in the order in which they are summed.
+
+    Args:
+        scores: Rows of `sentiment_scores`.
+        asset: Base code.
+        scorer: Only its scores, of its present version, count.
+
+    Returns:
+        One row of each item that is about the asset or the whole market, by availability and then
+        by item.
+    """
+    return (
         _of(scores, scorer)
         .filter(pl.col("asset").is_in([asset, MARKET]))
         .sort("available_at", "item_id", "asset")
         .unique("item_id", keep="first", maintain_order=True)
-        .filter(available >= start, available < start + DAY)
     )
-    offset = chosen["available_at"].to_physical().to_numpy() - start
-    minute = np.maximum((offset - 1) // MINUTE, 0)
-    score = chosen["score"].to_numpy()
-    ends = start + MINUTE * np.arange(1, MINUTES + 1, dtype=np.int64)
-    return pl.DataFrame(
-        {
-            "ts": ends,
-            # bincount adds in the order given, which is that of availability.
-            "items": np.bincount(minute, minlength=MINUTES),
-            "score_sum": np.bincount(minute, weights=score, minlength=MINUTES),
-            "score_abs_sum": np.bincount(minute, weights=np.abs(score), minlength=MINUTES),
-        },
-    ).cast(pl.Schema(table("sentiment").schema))
+
+
+def minutes_of(available_at: np.ndarray) -> np.ndarray:
+    """Ends of the minutes whose rows count what became available then; int64 microseconds.
+
+    That is (ts - 1m, ts], and a day's first minute has its midnight as well.
+    """
+    within = available_at % DAY
+    ends: np.ndarray = available_at - within + MINUTE * (1 + np.maximum((within - 1) // MINUTE, 0))
+    return ends
+
+
+def minute_sums(counted: pl.DataFrame) -> np.ndarray:
+    """Sum scores into the minutes that have any.
+
+    Args:
+        counted: Rows of `sentiment_scores`, as `counted_scores` gives them.
+
+    Returns:
+        float64, shape (minutes, 4), in order of time: the columns of the table `sentiment`. All
+        other minutes are zeros.
+    """
+    available, score = counted["available_at"].to_physical().to_numpy(), counted["score"].to_numpy()
+    ends, minute = np.unique(minutes_of(available), return_inverse=True)
+    # bincount adds in the order given, which is that of availability.
+    items = np.bincount(minute, minlength=ends.size)
+    total = np.bincount(minute, weights=score, minlength=ends.size)
+    absolute = np.bincount(minute, weights=np.abs(score), minlength=ends.size)
+    return np.column_stack((ends, items, total, absolute)).astype(np.float64)
 
 
 def _is_by(scorer: Scorer) -> pl.Expr:

@@ -6,6 +6,7 @@ command down before it acts on it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -131,6 +132,11 @@ Command = Place | PlaceList | Cancel | Replace | SetTimer | Alert | Closed
 def command_to_json(command: Command) -> dict[str, Any]:
     """A command as JSON-like values."""
     return {"command": type(command).__name__, **asdict(command)}
+
+
+def closed_from_json(content: Mapping[str, Any]) -> Closed:
+    """The report that `command_to_json` wrote."""
+    return Closed(**{name: value for name, value in content.items() if name != "command"})
 
 
 def requests(command: Command) -> tuple[OrderRequest, ...]:

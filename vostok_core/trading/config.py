@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any, Self
 
 from vostok_core.errors import SettingsError
 from vostok_core.strategy import Strategy
@@ -104,6 +106,14 @@ class EngineConfig:
             latency_us=strategy.latency_us,
             capabilities=capabilities or Capabilities(),
         )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        capabilities = Capabilities(**content["capabilities"])
+        return cls(**{**content, "capabilities": capabilities})
 
     @cached_property
     def fraction_rate(self) -> int:

@@ -6,10 +6,12 @@ times a quantity step), so that ticks times lots are atoms and no sum is ever ro
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
+from typing import Any, Self
 
 from vostok_core.market.instrument import Instrument
 
@@ -46,6 +48,21 @@ class Rules:
         """The rules of an instrument of the universe."""
         least = Fraction(instrument.min_notional) / Fraction(instrument.quote_atom)
         return cls(instrument.price_tick, instrument.quantity_step, -(-least // 1))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "price_tick": str(self.price_tick),
+            "quantity_step": str(self.quantity_step),
+            "min_notional": self.min_notional,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        return cls(
+            Decimal(content["price_tick"]),
+            Decimal(content["quantity_step"]),
+            content["min_notional"],
+        )
 
     @cached_property
     def _tick(self) -> tuple[int, int]:
