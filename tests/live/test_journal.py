@@ -18,7 +18,7 @@ import pytest
 
 from vostok_core.lake.tables import table
 from vostok_core.live.chain import Step
-from vostok_core.live.cuts import Cut
+from vostok_core.live.cuts import ClosedBar, Cut
 from vostok_core.times import DAY, MINUTE, day_start
 from vostok_core.trading.account import Account
 from vostok_core.trading.commands import (
@@ -38,7 +38,7 @@ from vostok_core.trading.events import BarClosed, Control, Decision, Fill, Order
 from vostok_core.trading.rules import Rules
 from vostok_live.errors import JournalError
 from vostok_live.journal.reader import Reader
-from vostok_live.journal.rows import Answered, RunStart, ScoredItem, to_text
+from vostok_live.journal.rows import Answered, MadeBar, RunStart, ScoredItem, to_text
 from vostok_live.journal.writer import Journal
 from vostok_live.seams import MarketTime, Seams, real_seams
 
@@ -362,10 +362,23 @@ def test_steps_keep_every_bit_of_their_features_and_decisions(journal: Journal, 
     payload = np.array([0x7FF8DEADBEEF0001], dtype=np.uint64).view(np.float64)[0]
     features = np.array([1.5, -0.0, math.inf, payload, 5e-324])
     said = Decision(0.1 + 0.2, 0.5, math.nextafter(0.01, 1), 100.01)
-    journal.record_step(Step(NOON, features, True, True, -1.25, said), "f" * 64)
+    row, heard = np.array([float(NOON), payload, -0.0]), np.array([float(NOON), 2.0, -0.5, 1.5])
+    first = MadeBar(
+        Step(NOON, features, True, True, -1.25, said),
+        ClosedBar("1m", row, 7, 9, np.bool_(True)),
+        "f" * 64,
+        sentiment=heard,
+    )
+    assert journal.append(BAR, [], NOON, first) == 1
     quiet = Step(NOON + MINUTE, features[::-1], np.bool_(False), np.bool_(True), math.nan, None)
-    journal.record_step(quiet, "e" * 64)
+    late = ClosedBar("1m", row[::-1], -1, -1, np.bool_(False))
+    journal.append(BAR, [], NOON, MadeBar(quiet, late, "e" * 64, withheld="catching_up"))
     found = columns(path, "steps", "trend", START.instrument, TODAY)
+    assert found["bar"] == [row.tobytes(), row[::-1].tobytes()]
+    assert (found["first_id"], found["last_id"]) == ([7, -1], [9, -1])
+    assert found["bar_valid"] == [True, False]
+    assert found["sentiment"] == [heard.tobytes(), None]
+    assert found["withheld"] == [None, "catching_up"]
     assert found["features"] == [features.tobytes(), features[::-1].tobytes()]
     assert found["bundle"] == ["f" * 64, "e" * 64]
     assert (found["event"], found["valid"]) == ([True, False], [True, True])

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from decimal import Decimal
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -26,6 +27,7 @@ from hypothesis.stateful import initialize, rule
 
 from tests.trading.test_engine_machine import CASH, RULES, SECOND
 from tests.trading.test_engine_machine import EngineMachine as _EngineMachine
+from vostok_core.market.ticks import LastTick
 from vostok_core.times import DAY, MINUTE, day_of
 from vostok_core.trading.account import Account
 from vostok_core.trading.commands import (
@@ -53,12 +55,17 @@ from vostok_core.trading.events import (
 from vostok_live.errors import JournalError
 from vostok_live.journal.reader import Reader
 from vostok_live.journal.recovery import Recovered
-from vostok_live.journal.rows import RunStart
+from vostok_live.journal.rows import Begins, RunStart
 from vostok_live.journal.writer import Journal
 from vostok_live.seams import real_seams
 
 CONFIG = EngineConfig(run="k1", horizon_us=600 * SECOND, take_profit=2.0, stop_loss=1.0)
-START = RunStart("0.1.0", "trend", "binance.spot.BTC-USDT", "c0ffee", "b" * 64, CONFIG, RULES)
+BEGINS = Begins(
+    "5m", 1_709_596_800_000_000, 12, LastTick(11, 3, 0.1 + 0.2, -1, 40), "hash", Decimal("0.125")
+)
+START = RunStart(
+    "0.1.0", "trend", "binance.spot.BTC-USDT", "c0ffee", "b" * 64, CONFIG, RULES, BEGINS
+)
 BEGIN = 20_000 * DAY
 KILLS = 20
 SENDS = (Place, PlaceList, Cancel, Replace)

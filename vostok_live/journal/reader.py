@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
-from vostok_core.times import DAY, day_start
+from vostok_core.times import DAY, day_of, day_start
 from vostok_live.journal.place import explained, open_to_read
 from vostok_live.journal.rows import Columns
 from vostok_live.journal.view import View
@@ -47,6 +47,35 @@ class Reader(View):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def created_us(self) -> int:
+        """When the journal was made, by the wall: what tells it from others; microseconds."""
+        return int(self._rows("SELECT value FROM meta WHERE key = 'created_us'")[0][0])
+
+    def days(self) -> list[date]:
+        """The days of market time of which there is anything but starts, in order."""
+        found: set[date] = set()
+        for instrument in (number for (number,) in self._rows("SELECT id FROM instruments")):
+            # A bar that ends at midnight belongs to the day it closes.
+            found |= self._days("ticks", "ts", 0, instrument)
+            found |= self._days("cuts", "ts", 1, instrument)
+            found |= self._days("fills", "ts", 0, None)
+        found |= self._days("steps", "ts", 1, None)
+        found |= self._days("news", "available_at", 0, None)
+        for name in ("events", "alerts", "controls"):
+            found |= self._days(name, "ts", 0, None)
+        return sorted(found)
+
+    def _days(self, name: str, column: str, late: int, instrument: int | None) -> set[date]:
+        """The days of a table, found by its index: a question a day, however many rows it has."""
+        which = "" if instrument is None else f"instrument = {instrument} AND "
+        query = f"SELECT min({column}) FROM {name} WHERE {which}{column} >= ?"  # noqa: S608
+        found: set[date] = set()
+        since = 0
+        while (ts := self._rows(query, since)[0][0]) is not None:
+            found.add(day_of(ts - late))
+            since = day_start(day_of(ts - late)) + DAY + late
+        return found
+
     def read_ticks(self, instrument: str, day: date) -> Columns:
         """Trades of the market as they were seen, in id order."""
         found = self._columns(
@@ -68,18 +97,19 @@ class Reader(View):
         )
 
     def read_steps(self, strategy: str, instrument: str, day: date) -> Columns:
-        """Features and decisions of the day's bars.
+        """The day's bars, with features and decisions.
 
-        `features` are the bytes of float64, little endian, in the order of the bundle's manifest.
+        `bar`, `sentiment` and `features` are the bytes of float64, little endian: by `BAR_FIELDS`,
+        by `SENTIMENT_FIELDS`, and in the order of the bundle's manifest.
         """
         found = self._columns(
-            "run, s.ts, features, event, valid, score, probability, threshold, sigma, reference, "
-            "s.bundle, s.wall_us",
+            "run, s.ts, bar, first_id, last_id, bar_valid, sentiment, features, event, valid, "
+            "score, probability, threshold, sigma, reference, withheld, s.bundle, s.wall_us",
             "steps s JOIN runs USING (run) JOIN instruments i ON i.id = runs.instrument",
             "strategy = ? AND i.name = ? AND s.ts > ? AND s.ts <= ? ORDER BY s.ts, run",
             (strategy, instrument, *_span(day)),
         )
-        for name in ("event", "valid"):
+        for name in ("bar_valid", "event", "valid"):
             found[name] = list(map(bool, found[name]))
         nan = float("nan")
         for name in ("score", "probability", "threshold", "sigma", "reference"):
@@ -122,6 +152,20 @@ class Reader(View):
             "requests",
             "sent_us >= ? AND sent_us < ? ORDER BY id",
             (first_us, end_us),
+        )
+
+    def read_requests_about(self, day: date) -> Columns:
+        """Requests about the orders that were asked for on a day, and their answers.
+
+        Whatever the clocks say, an order keeps its day, and so does what is sent about it.
+        """
+        return self._columns(
+            "r.id, ts, r.client_order_id, r.kind, attempt, sent_us, outcome, code, http_status, "
+            "text, answered_us",
+            "events e CROSS JOIN orders o ON o.seq = e.seq "
+            "JOIN requests r ON r.client_order_id = o.client_order_id",
+            "ts >= ? AND ts < ? ORDER BY r.id",
+            _span(day),
         )
 
     def read_fills(self, day: date) -> Columns:

@@ -8,14 +8,42 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, Protocol
 
+import numpy as np
+
+from vostok_core.hashing import one_line
+from vostok_core.live.chain import Step
+from vostok_core.live.cuts import ClosedBar
+from vostok_core.market.ticks import LastTick
 from vostok_core.trading.commands import OrderRequest
-from vostok_core.trading.config import Capabilities, EngineConfig
+from vostok_core.trading.config import EngineConfig
 from vostok_core.trading.events import Event
 from vostok_core.trading.rules import Rules
 
 RequestKind = Literal["place", "place_list", "cancel", "replace"]
 Columns = dict[str, list[Any]]
 """Columns of a table by name, as `polars.DataFrame` takes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begins:
+    """Where a run's knowledge of the market begins: what it takes to compute its bars again.
+
+    Attributes:
+        interval: Of its bars, such as `1m`.
+        begin_us: Market time from which its bars are made of the journal's trades; those before are
+            the lake's.
+        next_id: Id of the first trade that counts in them.
+        previous: The trade before that; None where there is none.
+        history: Hash of the lake's bars that were walked over; empty where there were none.
+        elsewhere: Base that the account held at the first start, and that is not the engine's.
+    """
+
+    interval: str = "1m"
+    begin_us: int = 0
+    next_id: int = 0
+    previous: LastTick | None = None
+    history: str = ""
+    elsewhere: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +57,7 @@ class RunStart:
         bundle: SHA-256 of the bundle's manifest.
         config: What the engine was told; `config.run` is part of its client order ids.
         rules: The grid that its integers count on.
+        begins: Where its bars begin.
     """
 
     version: str
@@ -38,6 +67,7 @@ class RunStart:
     bundle: str
     config: EngineConfig
     rules: Rules
+    begins: Begins = Begins()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +125,25 @@ class SeenTick(Protocol):
     def last_id(self) -> int: ...
     @property
     def seen(self) -> int: ...
+
+
+class MadeBar(NamedTuple):
+    """A closed bar, and what was made of it.
+
+    Attributes:
+        step: What was made of it.
+        bar: The bar.
+        bundle: SHA-256 of the manifest of the model that spoke.
+        sentiment: What became known during it, float64, `SENTIMENT_FIELDS`; None where no pack
+            reads it.
+        withheld: Why the engine was not told the decision; None where it was, or there is none.
+    """
+
+    step: Step
+    bar: ClosedBar
+    bundle: str
+    sentiment: np.ndarray | None = None
+    withheld: str | None = None
 
 
 class ScoredItem(NamedTuple):
@@ -163,26 +212,28 @@ class Unsettled:
 
 def to_text(content: Any) -> str:
     """JSON on one line; doubles keep their bits, and those that are no number their name."""
-    return json.dumps(content, separators=(",", ":"))
+    return one_line(content)
 
 
 def config_to_json(config: EngineConfig) -> dict[str, Any]:
-    return asdict(config)
+    return config.to_json()
 
 
 def config_from_json(content: Mapping[str, Any]) -> EngineConfig:
-    return EngineConfig(**{**content, "capabilities": Capabilities(**content["capabilities"])})
+    return EngineConfig.from_json(content)
 
 
 def rules_to_json(rules: Rules) -> dict[str, Any]:
-    return {
-        "price_tick": str(rules.price_tick),
-        "quantity_step": str(rules.quantity_step),
-        "min_notional": rules.min_notional,
-    }
+    return rules.to_json()
 
 
 def rules_from_json(content: Mapping[str, Any]) -> Rules:
-    return Rules(
-        Decimal(content["price_tick"]), Decimal(content["quantity_step"]), content["min_notional"]
-    )
+    return Rules.from_json(content)
+
+
+def previous_to_text(previous: LastTick | None) -> str | None:
+    return None if previous is None else to_text(asdict(previous))
+
+
+def previous_from_text(text: str | None) -> LastTick | None:
+    return None if text is None else LastTick(**json.loads(text))

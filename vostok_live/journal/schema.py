@@ -35,7 +35,13 @@ CREATE TABLE runs (
     bundle TEXT NOT NULL,                       -- SHA-256 of the bundle's manifest at the start
     name TEXT NOT NULL,                         -- the run's part of client order ids
     config TEXT NOT NULL,                       -- EngineConfig, JSON
-    rules TEXT NOT NULL                         -- Rules, JSON
+    rules TEXT NOT NULL,                        -- Rules, JSON
+    interval TEXT NOT NULL,                     -- of its bars; from here on journal.rows.Begins
+    begin_us INTEGER NOT NULL,                  -- market time from which bars are the journal's
+    next_id INTEGER NOT NULL,                   -- the first trade in them
+    previous TEXT,                              -- the trade before it, JSON (LastTick)
+    history TEXT NOT NULL,                      -- hash of the lake's bars before begin_us
+    elsewhere TEXT NOT NULL                     -- base in the account that is not the engine's
 ) STRICT;
 
 -- What the engine heard, in the order it did. seq counts from 1 without a gap, over all runs.
@@ -153,10 +159,15 @@ CREATE TABLE cuts (
     PRIMARY KEY (instrument, ts)
 ) STRICT, WITHOUT ROWID;
 
--- What was made of a bar (vostok_core.live.chain.Step).
+-- A closed bar, and what was made of it (vostok_core.live.cuts.ClosedBar, chain.Step).
 CREATE TABLE steps (
     run INTEGER NOT NULL REFERENCES runs,
     ts INTEGER NOT NULL,                        -- end of the bar
+    bar BLOB NOT NULL,                          -- float64, little endian: market.bars.BAR_FIELDS
+    first_id INTEGER NOT NULL,                  -- of its trades; -1 where there is none
+    last_id INTEGER NOT NULL,
+    bar_valid INTEGER NOT NULL,                 -- whether nothing was wrong with the bar itself
+    sentiment BLOB,                             -- float64: features.inputs.SENTIMENT_FIELDS
     features BLOB NOT NULL,                     -- float64, little endian, as the manifest orders
     event INTEGER NOT NULL,                     -- whether a decision was due
     valid INTEGER NOT NULL,
@@ -165,6 +176,7 @@ CREATE TABLE steps (
     threshold REAL,
     sigma REAL,
     reference REAL,
+    withheld TEXT,                              -- why the engine was not told the decision
     bundle TEXT NOT NULL,                       -- SHA-256 of the manifest of the model that spoke
     wall_us INTEGER NOT NULL,
     PRIMARY KEY (run, ts)

@@ -5,25 +5,29 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from vostok_core.trading.commands import OrderRequest
+from vostok_core.live.cuts import Cut
+from vostok_core.trading.commands import Closed, OrderRequest, closed_from_json
 from vostok_core.trading.events import Fill, event_from_json
 from vostok_live.journal.place import explained
 from vostok_live.journal.rows import (
     Answered,
+    Begins,
     Heard,
     Run,
     RunStart,
     Unsettled,
     config_from_json,
+    previous_from_text,
     rules_from_json,
 )
 
 _RUN = """
     SELECT run, seq, wall_us, engine_version, version, strategy, i.name, configuration, bundle,
-        config, rules
+        config, rules, interval, begin_us, next_id, previous, history, elsewhere
     FROM runs JOIN instruments i ON i.id = runs.instrument
 """
 
@@ -86,6 +90,12 @@ class View:
         found = self._rows("SELECT body FROM snapshots WHERE seq = ?", seq)
         return json.loads(found[0][0]) if found else None
 
+    def opening(self) -> int:
+        """Equity that the account opened with, in atoms; 0 before the first run."""
+        first = self._rows("SELECT seq FROM runs ORDER BY run LIMIT 1")
+        content = self.snapshot_at(first[0][0]) if first else None
+        return 0 if content is None else int(content["account"]["peak"])
+
     def timers(self) -> list[int]:
         """Timers that were asked for and have not rung: market times, the earliest first."""
         return [ts for (ts,) in self._rows("SELECT DISTINCT ts FROM timers ORDER BY ts")]
@@ -125,6 +135,87 @@ class View:
             exchange_order_id=exchange_order_id,
         )
 
+    def newest_trade_id(self, instrument: str) -> int | None:
+        """Id of the newest trade of the market that was written down."""
+        found = self._rows(
+            "SELECT max(trade_id) FROM ticks t JOIN instruments i ON i.id = t.instrument "
+            "WHERE i.name = ?",
+            instrument,
+        )
+        newest: int | None = found[0][0]
+        return newest
+
+    def trades_between(self, instrument: str, first_id: int, end_id: int) -> list[tuple[Any, ...]]:
+        """Trades of the market with ids in [first_id, end_id), in order of ids.
+
+        Returns:
+            ts, price, qty, buyer_maker, trade_id, first_id, last_id; -1 where there is no such id.
+        """
+        return self._rows(
+            "SELECT ts, price, qty, buyer_maker, trade_id, coalesce(first_id, -1), "
+            "coalesce(last_id, -1) FROM ticks t JOIN instruments i ON i.id = t.instrument "
+            "WHERE i.name = ? AND trade_id >= ? AND trade_id < ? ORDER BY trade_id",
+            instrument,
+            first_id,
+            end_id,
+        )
+
+    def cuts_after(self, instrument: str, ts: int) -> list[Cut]:
+        """Where bars ended after a market time, in that order."""
+        return [
+            Cut(*row)
+            for row in self._rows(
+                'SELECT ts, last_id, "by" FROM cuts c JOIN instruments i ON i.id = c.instrument '
+                "WHERE i.name = ? AND ts > ? ORDER BY ts",
+                instrument,
+                ts,
+            )
+        ]
+
+    def commission(self, instrument: str, asset: str) -> Decimal:
+        """All commission that was charged in an asset."""
+        rows = self._rows(
+            "SELECT commission FROM fills f JOIN instruments i ON i.id = f.instrument "
+            "WHERE i.name = ? AND commission_asset = ?",
+            instrument,
+            asset,
+        )
+        return sum((Decimal(text) for (text,) in rows), Decimal(0))
+
+    def order_names(self) -> list[tuple[str, int | None]]:
+        """Every order that was ever asked for, and the exchange's name of it where it was heard."""
+        return self._rows("SELECT client_order_id, exchange_order_id FROM orders")
+
+    def own_trades(self, instrument: str) -> list[tuple[int, str, int, int]]:
+        """Trades of our own: trade id, side, price in ticks and quantity in lots."""
+        return self._rows(
+            "SELECT trade_id, side, f.price, f.qty FROM fills f "
+            "JOIN orders USING (client_order_id) JOIN instruments i ON i.id = f.instrument "
+            "WHERE i.name = ? ORDER BY trade_id",
+            instrument,
+        )
+
+    def closed(self) -> list[Closed]:
+        """Reports of every position that ended, oldest first."""
+        rows = self._rows("SELECT body FROM commands WHERE kind = 'Closed' ORDER BY seq, position")
+        return [closed_from_json(json.loads(body)) for (body,) in rows]
+
+    def heard_trades(self) -> list[int]:
+        """Trade ids of the fills that the engine heard, as often as it did."""
+        bodies = self._rows("SELECT body FROM events WHERE kind = 'Fill' ORDER BY seq")
+        return [json.loads(body)["trade_id"] for (body,) in bodies]
+
+    def newest_step(self, strategy: str, instrument: str) -> int | None:
+        """End of the newest bar that something was made of."""
+        found = self._rows(
+            "SELECT max(s.ts) FROM steps s JOIN runs USING (run) "
+            "JOIN instruments i ON i.id = runs.instrument WHERE strategy = ? AND i.name = ?",
+            strategy,
+            instrument,
+        )
+        newest: int | None = found[0][0]
+        return newest
+
     def untold(self, instrument: str) -> list[Fill]:
         """Fills that were written down and that the engine has not heard, oldest first."""
         return [
@@ -151,9 +242,18 @@ def _run(row: Sequence[Any]) -> Run:
         instrument,
         configuration,
         bundle,
-        *told,
+        config,
+        rules,
+        interval,
+        begin_us,
+        next_id,
+        previous,
+        history,
+        elsewhere,
     ) = row
-    config, rules = map(json.loads, told)
+    begins = Begins(
+        interval, begin_us, next_id, previous_from_text(previous), history, Decimal(elsewhere)
+    )
     return Run(
         run,
         seq,
@@ -161,6 +261,6 @@ def _run(row: Sequence[Any]) -> Run:
         engine_version,
         RunStart(
             version, strategy, instrument, configuration, bundle,
-            config_from_json(config), rules_from_json(rules),
+            config_from_json(json.loads(config)), rules_from_json(json.loads(rules)), begins,
         ),
     )  # fmt: skip

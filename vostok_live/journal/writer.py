@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from vostok_core.live.chain import Step
 from vostok_core.live.cuts import Cut
 from vostok_core.trading.commands import (
     Alert,
@@ -30,12 +29,14 @@ from vostok_core.trading.rules import Rules
 from vostok_live.journal.lease import Lease
 from vostok_live.journal.recovery import Recovered, recover
 from vostok_live.journal.rows import (
+    MadeBar,
     Request,
     RequestKind,
     RunStart,
     ScoredItem,
     SeenTick,
     config_to_json,
+    previous_to_text,
     rules_to_json,
     to_text,
 )
@@ -90,11 +91,15 @@ class Journal(Store):
                 "SELECT id FROM instruments WHERE name = ?", (start.instrument,)
             ).fetchone()
             run = db.execute(
-                "INSERT INTO runs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO runs VALUES "
+                "(NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     self._seq, now, start.version, CODE_VERSION, start.strategy, instrument,
                     start.configuration, start.bundle, start.config.run,
                     to_text(config_to_json(start.config)), to_text(rules_to_json(start.rules)),
+                    start.begins.interval, start.begins.begin_us, start.begins.next_id,
+                    previous_to_text(start.begins.previous), start.begins.history,
+                    f"{start.begins.elsewhere:f}",
                 ),
             ).lastrowid  # fmt: skip
             assert run is not None
@@ -102,7 +107,13 @@ class Journal(Store):
         self._run, self._begun, self._instrument = run, self._seq, instrument
         return run
 
-    def append(self, event: Event, commands: Sequence[Command], market_ts: int) -> int:
+    def append(
+        self,
+        event: Event,
+        commands: Sequence[Command],
+        market_ts: int,
+        made: MadeBar | None = None,
+    ) -> int:
         """Write down what the engine heard and answered, as one.
 
         Synced where a command changes something at the exchange and where a person spoke; nothing
@@ -112,6 +123,7 @@ class Journal(Store):
             event: What the engine heard.
             commands: All of its answer, in order.
             market_ts: Market time, microseconds.
+            made: The bar that the event is about, and what was made of it.
 
         Returns:
             The event's number.
@@ -128,6 +140,8 @@ class Journal(Store):
                     to_text(event_to_json(event)),
                 ),
             )  # fmt: skip
+            if made is not None:
+                self._insert_step(db, made, now)
             match event:
                 case Fill():
                     db.execute(
@@ -301,24 +315,6 @@ class Journal(Store):
             (self._instrument, cut.ts, cut.last_id, cut.by, self._wall_us()),
         )
 
-    def record_step(self, step: Step, bundle: str) -> None:
-        """Write down what was made of a bar, and the SHA-256 of the manifest that made it."""
-        said = step.decision
-        numbers = (
-            (None,) * 4
-            if said is None
-            else (said.probability, said.threshold, said.sigma, said.reference)
-        )
-        features = np.ascontiguousarray(step.features, dtype="<f8").tobytes()
-        with self._transaction() as db:
-            db.execute(
-                "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    self._run, step.ts, features, bool(step.event), bool(step.valid), step.score,
-                    *numbers, bundle, self._wall_us(),
-                ),
-            )  # fmt: skip
-
     def record_news(self, items: Iterable[ScoredItem]) -> int:
         """Write down scored news; how many of the scores were not there yet."""
         now = self._wall_us()
@@ -369,9 +365,32 @@ class Journal(Store):
             (seq, run, self._wall_us(), to_text(engine)),
         )
 
+    def _insert_step(self, db: sqlite3.Connection, made: MadeBar, now: int) -> None:
+        step, bar = made.step, made.bar
+        said = step.decision
+        numbers = (
+            (None,) * 4
+            if said is None
+            else (said.probability, said.threshold, said.sigma, said.reference)
+        )
+        db.execute(
+            "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._run, step.ts, _bytes(bar.row), bar.first_id, bar.last_id, bool(bar.valid),
+                None if made.sentiment is None else _bytes(made.sentiment),
+                _bytes(step.features), bool(step.event), bool(step.valid), step.score,
+                *numbers, made.withheld, made.bundle, now,
+            ),
+        )  # fmt: skip
+
     def _insert(self, statement: str, values: Sequence[object]) -> bool:
         """Write a row unless one with its key is there; whether it was not."""
         assert self._run, "a run says which instrument is traded"
         with self._transaction() as db:
             added = db.execute(statement, values).rowcount
         return bool(added)
+
+
+def _bytes(row: np.ndarray) -> bytes:
+    """Doubles as the journal keeps them."""
+    return np.ascontiguousarray(row, dtype="<f8").tobytes()
