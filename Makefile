@@ -65,7 +65,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo 'Ready.'
 
 .PHONY: demo
-demo: $(STAMP) ## two synthetic markets, one with an edge, from raw trades to the gate (SEED=1)
+demo: $(STAMP) ## two synthetic markets from raw trades to the gate, the promoted model live (SEED=1)
 	@$(PY) -m vostok demo --seed $(SEED) $(if $(LAKE),--lake '$(LAKE)') $(if $(JSON),--json '$(JSON)')
 
 .PHONY: ui
@@ -95,6 +95,7 @@ format: $(STAMP) ## format the code and mend what lint can mend
 .PHONY: docs
 docs: $(STAMP) ## rewrite the generated pages of docs/
 	@$(PY) -m vostok.reference
+	@$(PY) -m vostok_live.service.reference
 	@$(PY) -m vostok_core.features.document > docs/features.md
 
 .PHONY: constraints
