@@ -151,3 +151,14 @@ def scripted() -> type[ScriptedExchange]:
 def agg_trade() -> Callable[..., dict[str, Any]]:
     """Make an aggregate trade as REST shows it, of a given id."""
     return make_trade
+
+
+@pytest.fixture(scope="session")
+def traded(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A journal of a day and two hours, and the lake it was shipped to: `parity_world.Traded`.
+
+    Tests that write take a copy.
+    """
+    from tests.live.parity_world import make_traded
+
+    return make_traded(tmp_path_factory.mktemp("traded"))

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import selectors
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from tests.live.gateway_venue import (
     RULES,
     VenueAccount,
 )
+from tests.simulation.loop import run
 from vostok_core.trading.account import Account
 from vostok_core.trading.commands import Alert, Closed, SetTimer
 from vostok_core.trading.config import Capabilities, EngineConfig
@@ -55,53 +55,6 @@ from vostok_live.journal.writer import Journal
 from vostok_live.seams import MarketTime, Seams
 
 # Time
-
-
-class _Selector(selectors.BaseSelector):
-    """Waits for nothing but the next timer, which it makes come at once."""
-
-    def __init__(self) -> None:
-        self.loop: VirtualLoop
-        self._keys: dict[Any, selectors.SelectorKey] = {}
-
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
-        self._keys[fd] = selectors.SelectorKey(fileobj, fd, events, data)
-        return self._keys[fd]
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._keys.pop(fileobj if isinstance(fileobj, int) else fileobj.fileno())
-
-    def get_map(self) -> Any:
-        return self._keys
-
-    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._keys[fileobj if isinstance(fileobj, int) else fileobj.fileno()]
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        assert timeout is not None, "nothing will ever happen"
-        self.loop.now += max(timeout, 0.0)
-        return []
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only when nothing is left to do."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        selector = _Selector()
-        super().__init__(selector)
-        selector.loop = self
-        self._clock_resolution = 1e-9
-
-    def time(self) -> float:
-        return self.now
-
-
-def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Run a coroutine in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main())
 
 
 class LoopClock:

@@ -24,7 +24,7 @@ from vostok_exchange.protocol.calls import Call
 from vostok_exchange.protocol.faults import Fault
 from vostok_exchange.protocol.limits import Limit, Policy
 from vostok_live.gateway.access import ApiKey
-from vostok_live.gateway.ccxt_port import CcxtPort, Refused
+from vostok_live.gateway.ccxt_port import CcxtPort, RequestRefused
 from vostok_live.gateway.port import (
     Accepted,
     GatewayError,
@@ -177,12 +177,12 @@ def test_a_wrong_key_is_refused_and_told(tmp_path: Path, caplog: pytest.LogCaptu
 
     async def scenario(place: Place) -> None:
         assert rejected(await place.port.send(buy())).meaning == "key"
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(RequestRefused) as caught:
             await place.port.balances()
         assert caught.value.rejected.meaning == "key"
         # No answer is not the answer that there is no such order.
         for ask in (place.port.query_order("vlx-1-e"), place.port.query_list("vlx-1-l")):
-            with pytest.raises(Refused):
+            with pytest.raises(RequestRefused):
                 await ask
         assert "wrong" not in str(caught.value)
         await place.relay.vanish()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -31,16 +31,33 @@ class FeedError(VostokError):
     """The exchange's market data can't be had."""
 
 
+class Refusal(FeedError):
+    """The exchange refuses to answer a question; `code` is its own."""
+
+    code: int
+
+    @classmethod
+    def of(cls, path: str, code: int, text: str, where: str) -> Self:
+        """What the exchange said."""
+        error = cls(
+            f"the exchange refuses GET {path}: {text} ({code})",
+            where=where,
+            hint="check the instrument's name in vostok.toml",
+        )
+        error.code = code
+        return error
+
+
 class _NoAnswer(Exception):
     """No answer that can be used; another try may get one."""
 
 
-class _Refusal(Struct):
+class _Refused(Struct):
     code: int
     msg: str
 
 
-_refusal = msgspec.json.Decoder(_Refusal)
+_refused = msgspec.json.Decoder(_Refused)
 
 
 def retry_after(headers: Mapping[str, str] | None) -> float:
@@ -156,14 +173,10 @@ class Asker:
         if response.status >= 500 or response.status == 403:
             raise _NoAnswer(f"HTTP {response.status}")
         try:
-            refusal = _refusal.decode(body)
+            refused = _refused.decode(body)
         except msgspec.MsgspecError:
             raise _NoAnswer(f"HTTP {response.status}") from None
-        raise FeedError(
-            f"the exchange refuses GET {path}: {refusal.msg} ({refusal.code})",
-            where=self.url,
-            hint="check the instrument's name in vostok.toml",
-        )
+        raise Refusal.of(path, refused.code, refused.msg, self.url)
 
     def _rest_of_minute(self) -> float:
         """Seconds until the exchange begins to count weight anew: at the wall's full minute."""

@@ -18,10 +18,11 @@ from vostok_core.market.ticks import LastTick
 from vostok_core.times import utc
 from vostok_live.feed.continuity import PAGE
 from vostok_live.feed.events import Kline, Tick
-from vostok_live.feed.http import Asker, FeedError
+from vostok_live.feed.http import Asker, FeedError, Refusal
 from vostok_live.feed.parse import AggTrade, kline_end, microseconds, not_negative, positive
 from vostok_live.seams import Clock
 
+_NO_SYMBOL = -1121
 _LOOKS = 3  # for the first trade, which may happen while it is looked for
 
 
@@ -296,3 +297,27 @@ class MarketRest:
 
         query: dict[str, str | int] = {"symbol": self._symbol, **params}
         return await self._asker.get("/api/v3/aggTrades", query, read)
+
+
+class _Price(Struct):
+    price: Decimal
+
+
+_price = msgspec.json.Decoder(_Price, strict=False)
+
+
+async def asset_price(asker: Asker, asset: str, quote: str) -> Decimal | None:
+    """What one of an asset is worth in another; None where the exchange doesn't trade them.
+
+    Raises:
+        FeedError: It can't be had.
+    """
+    try:
+        found = await asker.get(
+            "/api/v3/ticker/price", {"symbol": f"{asset}{quote}"}, _price.decode
+        )
+    except Refusal as refusal:
+        if refusal.code == _NO_SYMBOL:
+            return None
+        raise
+    return found.price

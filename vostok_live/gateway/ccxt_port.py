@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -59,16 +61,25 @@ _silent = logging.getLogger("vostok_live.gateway.ccxt")
 _silent.setLevel(logging.WARNING)
 
 
-class Refused(GatewayError):
+class Unreachable(GatewayError):
+    """There is no answer; another time there may be one."""
+
+
+class RequestRefused(GatewayError):
     """The exchange refuses to answer a question; `rejected` says why."""
 
-    def __init__(self, rejected: Rejected, where: str) -> None:
-        super().__init__(
+    rejected: Rejected
+
+    @classmethod
+    def of(cls, rejected: Rejected, where: str) -> Self:
+        """What the exchange said."""
+        error = cls(
             f"the exchange refuses: {rejected.text} ({rejected.code})",
             where=where,
             hint="check the key, its permissions and the clock of this machine",
         )
-        self.rejected = rejected
+        error.rejected = rejected
+        return error
 
 
 class _Answer(Exception):
@@ -109,6 +120,8 @@ class CcxtPort:
     Attributes:
         recv_window_ms: As given; what proves an order absent must know it (`resolve.Proof`).
         restraint: What the exchange lets this address ask.
+        answers: How often each endpoint answered, by its path and the HTTP status.
+        on_order: Called when an order goes out on the wire.
         capabilities: What the symbol allows, once `open` has asked.
     """
 
@@ -125,6 +138,8 @@ class CcxtPort:
         longest_wait: float = 65.0,
     ) -> None:
         self.restraint = Restraint(seams.clock)
+        self.answers: Counter[tuple[str, str]] = Counter()
+        self.on_order: Callable[[], None] = lambda: None
         self.capabilities = Capabilities()
         self._instrument = instrument
         self._symbol = instrument.id.symbol
@@ -146,12 +161,13 @@ class CcxtPort:
         Raises:
             GatewayError: It can't be reached, has no such symbol, or other ticks, lots or limits.
         """
+        await self.close()  # of a try before
         self._orders, self._asks = self._client(), self._client()
         await self.server_time()
         params: Params = {"symbol": self._symbol}
         try:
             found = await self._ask("publicGetExchangeInfo", params, payloads.symbol)
-        except Refused as refused:
+        except RequestRefused as refused:
             if refused.rejected.code != _NO_SYMBOL:
                 raise
             found = None
@@ -165,6 +181,13 @@ class CcxtPort:
                 await client.close()
         for session in self._sessions:
             await session.close()
+        self._orders = self._asks = None
+        self._sessions.clear()
+
+    @property
+    def offset_ms(self) -> int:
+        """The exchange's clock less ours, as it was last read."""
+        return self._offset_ms
 
     def timestamp(self) -> int:
         """The exchange's clock as far as is known, milliseconds: the time to sign with."""
@@ -219,7 +242,7 @@ class CcxtPort:
             params["orderId"] = order_id
         try:
             report = await self._ask("privateGetOrder", params, payloads.order)
-        except Refused as refused:
+        except RequestRefused as refused:
             rejected = refused.rejected
             if rejected.code == _ARCHIVED and client_order_id is not None:
                 # It ended long ago, and nothing of it was executed.
@@ -236,7 +259,7 @@ class CcxtPort:
         params: Params = {"origClientOrderId": list_client_order_id}
         try:
             return await self._ask("privateGetOrderList", params, payloads.order_list)
-        except Refused as refused:
+        except RequestRefused as refused:
             if refused.rejected.meaning != "gone":
                 raise
             return None
@@ -261,6 +284,10 @@ class CcxtPort:
         """What the account has."""
         params: Params = {"omitZeroBalances": "true"}
         return await self._ask("privateGetAccount", params, payloads.balances)
+
+    async def permissions(self) -> Mapping[str, bool]:
+        """What the key may do, by the exchange's names, such as `enableWithdrawals`."""
+        return await self._ask("sapiGetAccountApiRestrictions", {}, payloads.permissions)
 
     async def server_time(self) -> int:
         """The exchange's clock, milliseconds; requests are signed by it from then on."""
@@ -303,7 +330,8 @@ class CcxtPort:
             }
         )
         api = f"{self._endpoints.rest.rstrip('/')}/api/v3"
-        client.urls["api"] = {"public": api, "private": api}
+        sapi = f"{self._endpoints.rest.rstrip('/')}/sapi/v1"
+        client.urls["api"] = {"public": api, "private": api, "sapi": sapi}
         client.timeout_on_exit = 0
         client.milliseconds = self.timestamp
         client.nonce = self.timestamp
@@ -315,6 +343,8 @@ class CcxtPort:
     ) -> aiohttp.ClientResponse:
         if outgoing.url.host not in self._endpoints.hosts:
             raise _Astray(f"{outgoing.url.host} is not the exchange")
+        if outgoing.method == "POST":
+            self.on_order()
         response = await handler(outgoing)
         if response.status in _REDIRECTS:
             response.close()
@@ -325,13 +355,14 @@ class CcxtPort:
         self,
         status: int,
         reason: str,  # noqa: ARG002, ccxt's own hook has these
-        url: str,  # noqa: ARG002
-        method: str,  # noqa: ARG002
+        url: str,
+        method: str,
         headers: Mapping[str, str],
         body: str,
         *_: object,
     ) -> None:
         """Take the place of ccxt's judgement, which is by the class of an error."""
+        self.answers[f"{method} {urlsplit(url).path}", str(status)] += 1
         code = payloads.error(body)[0] if status >= 300 else None
         self.restraint.answered(status, code, headers, asyncio.get_running_loop().time())
         if status >= 300:
@@ -344,7 +375,7 @@ class CcxtPort:
         """Put a question, once its turn has come; anew where the clocks had gone apart.
 
         Raises:
-            Refused: The exchange refuses it.
+            RequestRefused: The exchange refuses it.
             GatewayError: There is no answer that can be read.
         """
         wait = self.restraint.wait(asyncio.get_running_loop().time())
@@ -357,7 +388,7 @@ class CcxtPort:
             await self.server_time()
             outcome, body = await self._try(method, params)
         if isinstance(outcome, Rejected):
-            raise Refused(outcome, self._endpoints.rest)
+            raise RequestRefused.of(outcome, self._endpoints.rest)
         if not isinstance(outcome, Accepted):
             raise self._unanswered(method, outcome.text)
         try:
@@ -369,15 +400,16 @@ class CcxtPort:
         """Put a question once."""
         signed_ms = self.timestamp()
         try:
-            sent = self._signed(params, signed_ms) if method.startswith("private") else {**params}
+            public = method.startswith("public")
+            sent = {**params} if public else self._signed(params, signed_ms)
             return Accepted(), await getattr(self._asks, method)(sent)
         except _Answer as answer:
             return answer.judge(signed_ms), None
         except Exception as error:  # noqa: BLE001, ccxt has a tree of errors of its own
             return failure(error, signed_ms=signed_ms), None
 
-    def _unanswered(self, method: str, why: str) -> GatewayError:
-        return GatewayError(
+    def _unanswered(self, method: str, why: str) -> Unreachable:
+        return Unreachable(
             f"no answer to {method}: {why}",
             where=self._endpoints.rest,
             hint="check the connection to the exchange, and whether it is under maintenance",

@@ -142,6 +142,16 @@ class Desk:
         """Commands that are under way."""
         return len(self._sending)
 
+    @property
+    def running(self) -> bool:
+        """Whether commands can be carried out."""
+        return self._group is not None
+
+    @property
+    def unknown(self) -> int:
+        """Orders whose fate nobody knows."""
+        return len(self._resolver.unknown)
+
     async def run(self) -> None:
         """Follow up and compare, until cancelled; commands that are under way then are given up."""
         try:

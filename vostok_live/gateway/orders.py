@@ -125,6 +125,17 @@ class Book:
             and client_order_id not in self.in_flight
         )
 
+    def exists(self, client_order_id: str) -> bool:
+        """Whether the exchange has, or had, an order: it said so itself.
+
+        An order may be known to be absent while its twins are not yet: whoever learned it of all of
+        them may have died in between.
+        """
+        order = self.orders.get(client_order_id)
+        return (
+            order is not None and order.status not in ("sent", "unknown", "absent", "rejected")
+        ) or client_order_id in self.late
+
     def incomplete(self) -> list[tuple[str, int]]:
         """Orders of which more is executed than fills were heard, with the exchange's names."""
         due = {n: o for n, o in self.orders.items() if o.reported > o.filled}
@@ -248,7 +259,10 @@ class Book:
             if (order.status, order.reported) != before:
                 update = OrderUpdate(now, name, order.status, order.reported, report.reason)
             self._said[name] = (report.status, lots)
-            news.append(OrderNews(name, update, report, lots))
+            if update is None and order.status != status:
+                self.counts["stale_reports"] += 1  # older than what the stream has said meanwhile
+            else:
+                news.append(OrderNews(name, update, report, lots))
         else:
             self.counts["known_reports"] += 1
         return news + self._place(report.order_id)

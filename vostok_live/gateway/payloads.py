@@ -273,6 +273,19 @@ def server_time(body: object) -> int:
     return _time(_read(body, _Time).serverTime) // 1_000
 
 
+def permissions(body: object) -> dict[str, bool]:
+    """What a key may do, by the exchange's names.
+
+    Raises:
+        Unreadable: It doesn't say whether it may withdraw.
+    """
+    found = _read(body, dict[str, Any])
+    said = {name: value for name, value in found.items() if isinstance(value, bool)}
+    if "enableWithdrawals" not in said:
+        raise Unreadable("it says nothing of withdrawals")
+    return said
+
+
 def symbol(body: object) -> dict[str, Any] | None:
     """The one symbol that the exchange's information is asked for; None where there is none.
 

@@ -202,7 +202,7 @@ class Resolver:
             for fate in due
             if fate.signed_ms is not None
             and server_ms > self.proof.deadline(fate.signed_ms)
-            and all(map(book.lost, fate.names))
+            and not any(map(book.exists, fate.names))
         ]
         if ripe:
             for fate in ripe:
@@ -216,7 +216,7 @@ class Resolver:
             if not any(map(book.lost, fate.names)):
                 self._fates.remove(fate)
                 continue
-            fate.exists |= not all(map(book.lost, fate.names))
+            fate.exists |= any(map(book.exists, fate.names))
             if fate.exists or fate not in ripe:
                 continue
             if fate.missed:

@@ -107,6 +107,16 @@ class UserStream:
         self._granted = False
         self._wanted = asyncio.Event()
 
+    @property
+    def up(self) -> bool:
+        """Whether a subscription is granted."""
+        return self._granted
+
+    @property
+    def silent(self) -> float | None:
+        """Seconds since anything was heard, a ping included; None before the first time."""
+        return asyncio.get_running_loop().time() - self._heard if self._heard else None
+
     async def run(self) -> None:
         """Keep the stream up and caught up, until cancelled."""
         loop = asyncio.get_running_loop()
@@ -125,7 +135,7 @@ class UserStream:
             except (aiohttp.ClientError, GatewayError, OSError) as error:
                 reason = f"broken: {type(error).__name__}"
             finally:
-                self.synced = False
+                self.synced = self._granted = False
             steady = loop.time() - started >= self._patience.steady
             self._failures = 0 if steady else self._failures + 1
             self.ended[reason.partition(":")[0]] += 1

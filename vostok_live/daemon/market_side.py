@@ -1,0 +1,152 @@
+"""The market: trades in, in order and once each, bars out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+import aiohttp
+
+from vostok_core.live.cuts import ClosedBar, Cut, LiveBars
+from vostok_core.trading.commands import Alert
+from vostok_live.daemon.plan import Plan
+from vostok_live.feed.connection import Allowance, Arrival, Change, MarketStream, Patience
+from vostok_live.feed.continuity import Continuity
+from vostok_live.feed.events import Malformed, Tick
+from vostok_live.feed.http import FeedError
+from vostok_live.feed.inbox import Inbox
+from vostok_live.feed.rest import MarketRest
+from vostok_live.feed.trades import TradeFeed
+from vostok_live.journal.writer import Journal
+from vostok_live.market import Market
+from vostok_live.seams import Seams
+from vostok_live.service import logs
+from vostok_live.service.measures import Measures
+
+_log = logging.getLogger(f"{logs.ROOT}.market")
+
+_ROOM = 200_000  # trades that may wait to be looked at
+_PATIENCE = 600.0
+"""Seconds that missing trades are asked for before they are given up. Nothing is entered meanwhile,
+and a bar that lacks trades makes features useless for as long as they look back."""
+_AHEAD = 5_000_000  # microseconds of the wall that a trade may be ahead of our clock
+
+
+class MarketSide:
+    """The feed of one instrument, and its bars.
+
+    Args:
+        plan: What is traded, and where.
+        bars: They have counted the journal's trades.
+        next_id: The first trade that they have not.
+        rest: Fetches what the stream lacks.
+        journal: Where trades and cuts are written down.
+        web: Opens connections.
+        seams: Clock and chance.
+        allowance: Shared by all who open connections to this exchange.
+        measures: Where things are counted.
+        on_bar: Takes a bar that has closed.
+        triggered: Called with the wall's time at which what may close a bar arrived.
+        tell: Tells a person.
+        on_connected: Called when a connection is up.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        bars: LiveBars,
+        next_id: int,
+        rest: MarketRest,
+        journal: Journal,
+        *,
+        web: aiohttp.ClientSession,
+        seams: Seams,
+        allowance: Allowance,
+        measures: Measures,
+        on_bar: Callable[[ClosedBar], None],
+        triggered: Callable[[int], None],
+        tell: Callable[[Alert], None],
+        on_connected: Callable[[], None],
+    ) -> None:
+        symbol = plan.instrument.id.symbol
+        kind = "aggTrade" if plan.instrument.tick == "agg_trade" else "trade"
+        speed = seams.clock.market_time.speed
+        self.last: Tick | None = None
+        self.connections = 0
+        self.refused = 0
+        self._journal = journal
+        self._measures = measures
+        self._triggered = triggered
+        self._tell = tell
+        self._on_connected = on_connected
+        inbox: Inbox[Arrival] = Inbox(_ROOM)
+        stream = MarketStream(
+            plan.venue.streams,
+            [f"{symbol.lower()}@{kind}"],
+            inbox,
+            session=web,
+            seams=seams,
+            patience=Patience(),
+            allowance=allowance,
+            on_change=self._changed,
+            on_flaw=self._flawed,
+        )
+        self.feed = TradeFeed(
+            symbol,
+            stream,
+            inbox,
+            Continuity(next_id, patience=_PATIENCE),
+            rest,
+            clock=seams.clock,
+            on_other=lambda _: None,
+            on_error=self._failed,
+        )
+        self.market = Market(
+            bars,
+            seams.clock,
+            grace=int(plan.timing.grace * speed),
+            ahead=int(_AHEAD * speed),
+            on_ticks=self._record,
+            on_cut=self._cut,
+            on_bar=on_bar,
+            on_refused=self._refuse,
+        )
+
+    async def run(self) -> None:
+        """Keep the trades coming and close bars, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.feed.run())
+            group.create_task(self.market.run(self.feed))
+
+    def _record(self, ticks: Sequence[Tick]) -> None:
+        self._journal.record_ticks(ticks)
+        newest = ticks[-1]
+        self.last = newest
+        self._triggered(newest.seen * 1_000)
+        if newest.sent >= 0:
+            self._measures.feed_delay.observe((newest.seen - newest.sent) / 1e6)
+
+    def _cut(self, cut: Cut) -> None:
+        self._journal.record_cut(cut)
+
+    def _refuse(self, tick: Tick) -> None:
+        self.refused += 1
+        if self.refused == 1:
+            what = f"trade {tick.trade_id} is stamped {tick.ts}, long after the market's clock"
+            self._tell(Alert("warning", "trade_ahead", what))
+
+    def _changed(self, change: Change) -> None:
+        self.connections += change.state == "connecting"
+        said = f"market stream {change.state} {change.reason}".strip()
+        logs.event(_log, "info", "market_stream", said)
+        if change.state == "up":
+            self._on_connected()
+
+    @staticmethod
+    def _flawed(malformed: Malformed) -> None:
+        logs.event(_log, "warning", "malformed", malformed.detail)
+
+    @staticmethod
+    def _failed(error: FeedError) -> None:
+        logs.event(_log, "warning", "trades_missing", str(error))

@@ -1,0 +1,80 @@
+"""Follows the promoted pointer while the daemon runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from vostok_core.errors import BundleError
+from vostok_core.trading.commands import Alert
+from vostok_live.daemon.model import Model, in_service
+from vostok_live.daemon.plan import Plan
+from vostok_live.daemon.readiness import Readiness
+from vostok_live.daemon.trader import Trader
+from vostok_live.service.status import Reason
+
+_EVERY = 2.0  # seconds
+_CODE = "model"
+
+
+class ModelWatch:
+    """Puts what is promoted into service from the next bar on, and stops entries where nothing is.
+
+    A refresh of the same configuration takes over at once; exits of an open position stay what they
+    are. A model of another configuration sees other features or trades otherwise, so the daemon is
+    to be started anew for it; until then it enters nothing.
+
+    Args:
+        plan: Whose model.
+        trader: Decides by it.
+        readiness: Says why nothing is entered.
+    """
+
+    def __init__(self, plan: Plan, trader: Trader, readiness: Readiness) -> None:
+        self._plan = plan
+        self._trader = trader
+        self._readiness = readiness
+        self._seen: str | None = trader.model.sha256
+
+    async def run(self) -> None:
+        """Look every now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(_EVERY)
+            await self.look()
+
+    async def look(self) -> None:
+        """Look at the pointer once."""
+        plan, name = self._plan, str(self._plan.instrument.id)
+        try:
+            found = in_service(plan.lake, plan.strategy, name)
+            if found == self._seen:
+                return
+            if found is None:
+                self._stop("no model is in service any more", "let the gate promote one")
+            elif found == self._trader.model.sha256:
+                self._readiness.others.pop(_CODE, None)
+            else:
+                self._take(await asyncio.to_thread(Model.load, plan.lake, plan.strategy, name))
+        except BundleError as error:
+            self._stop(f"the promoted model can't be trusted: {error.what}", str(error.hint))
+        else:
+            self._seen = found
+
+    def _take(self, model: Model) -> None:
+        trader = self._trader
+        week = model.bundle.manifest.week
+        if model.takes_over_from(trader.model):
+            trader.swap(model)
+            self._readiness.others.pop(_CODE, None)
+            said = f"the model of week {week}, {model.sha256[:16]}, decides from the next bar on"
+            trader.alert(Alert("info", "model_swapped", said))
+        else:
+            self._stop(
+                f"the promoted model of week {week} is of another configuration",
+                "start the daemon again: it closes nothing that is open",
+            )
+
+    def _stop(self, what: str, hint: str) -> None:
+        reason = Reason(_CODE, what, hint)
+        if self._readiness.others.get(_CODE) != reason:
+            self._readiness.others[_CODE] = reason
+            self._trader.alert(Alert("warning", _CODE, what))

@@ -1,0 +1,106 @@
+"""What a daemon is to do, known before anything is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from vostok_core.errors import UsageError
+from vostok_core.lake.store import Lake
+from vostok_core.market.instrument import Instrument
+from vostok_core.project import Project
+from vostok_core.settings import LiveSettings
+from vostok_core.times import parse_duration
+from vostok_live.daemon.venue import Venue
+from vostok_live.gateway.access import ApiKey
+
+JOURNAL = "journal.sqlite"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A strategy, an instrument, an exchange and a place to write everything down.
+
+    Attributes:
+        version: Of Vostok.
+        project: Settings and strategies.
+        lake: History, models and what is shipped.
+        strategy: Name of the strategy.
+        instrument: What is traded.
+        venue: Where.
+        key: To the account there.
+    """
+
+    version: str
+    project: Project
+    lake: Lake
+    strategy: str
+    instrument: Instrument
+    venue: Venue
+    key: ApiKey
+
+    @property
+    def live(self) -> LiveSettings:
+        """How it trades."""
+        return self.project.settings.live
+
+    @property
+    def state(self) -> Path:
+        """The folder of the journal and of all else that is written while it runs."""
+        return state_folder(self.project, self.strategy, self.instrument)
+
+    @cached_property
+    def timing(self) -> Timing:
+        """The durations of the settings."""
+        return Timing.of(self.live)
+
+
+def make_plan(
+    version: str, project: Project, strategy: str, instrument: str, venue: Venue, key: ApiKey
+) -> Plan:
+    """A plan for what a person named.
+
+    Raises:
+        UnknownName: No such instrument.
+        UsageError: There is no lake, or the instrument has no ticks to trade on.
+    """
+    found = project.settings.instrument(instrument)
+    if found.tick == "none":
+        raise UsageError(
+            f"{found.id} has klines only, and bars are made of trades",
+            hint="trade an instrument whose `tick` in vostok.toml is agg_trade or trade",
+        )
+    lake = project.open_lake(create=False)
+    return Plan(version, project, lake, strategy, found, venue, key)
+
+
+def state_folder(project: Project, strategy: str, instrument: Instrument) -> Path:
+    """Where the daemon of a strategy on an instrument keeps what it writes."""
+    return project.lake_root / project.settings.live.state / strategy / str(instrument.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The daemon's durations; microseconds of the wall, those of `market` of market time."""
+
+    grace: int
+    decide_within: int
+    stale_after: int
+    compare_every: int
+    poll: int
+    market_model_grace: int
+    market_max_gap: int
+
+    @classmethod
+    def of(cls, live: LiveSettings) -> Timing:
+        """Those of the settings."""
+        return cls(
+            grace=parse_duration(live.grace),
+            decide_within=parse_duration(live.decide_within),
+            stale_after=parse_duration(live.stale_after),
+            compare_every=parse_duration(live.compare_every),
+            poll=parse_duration(live.poll),
+            market_model_grace=parse_duration(live.model_grace),
+            market_max_gap=parse_duration(live.max_gap),
+        )

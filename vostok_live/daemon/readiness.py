@@ -1,0 +1,93 @@
+"""Whether a position may be opened, and why not.
+
+Nothing here keeps an exit from being placed: what is held is protected whatever the doubts are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from vostok_live.daemon.model import Model
+from vostok_live.feed.trades import TradeFeed
+from vostok_live.gateway.desk import Desk
+from vostok_live.gateway.user_stream import UserStream
+from vostok_live.seams import Clock
+from vostok_live.service.status import Reason
+
+MAX_OFFSET_MS = 500.0
+"""How far our clock may be off the exchange's."""
+
+
+@dataclass
+class Readiness:
+    """Looks at every part that an entry depends on.
+
+    Args:
+        clock: Tells both times.
+        feed: Trades of the market.
+        stream: The account's stream.
+        desk: Orders.
+        model: The model in service.
+        offset_ms: The exchange's clock less ours.
+        stale_after: Silence of the market stream after which nothing is entered; wall, µs.
+        model_grace: How long a model serves beyond its week; market time, µs.
+        stopping: Whether the daemon is being stopped.
+        others: Doubts that others have, by code; they add and remove their own.
+    """
+
+    clock: Clock
+    feed: TradeFeed
+    stream: UserStream
+    desk: Desk
+    model: Callable[[], Model]
+    offset_ms: Callable[[], float]
+    stale_after: int
+    model_grace: int
+    stopping: bool = False
+    others: dict[str, Reason] = field(default_factory=dict)
+
+    def reasons(self) -> tuple[Reason, ...]:
+        """Every reason not to enter, the gravest first; none when all is well."""
+        found = list(self.others.values())
+        if self.stopping:
+            found.append(Reason("stopping", "the daemon is being stopped", "start it again"))
+        found += self._market()
+        found += self._account()
+        if self.clock.market() >= self.model().serves_until(self.model_grace):
+            week = self.model().bundle.manifest.week
+            hint = "see in Dagster why the weekly retraining promoted none, and run it"
+            found.append(Reason("stale_model", f"the model is of the week {week}", hint))
+        if abs(self.offset_ms()) > MAX_OFFSET_MS:
+            what = f"this machine's clock is {self.offset_ms():.0f} ms off the exchange's"
+            found.append(Reason("clock_offset", what, "let the system's clock follow NTP"))
+        return tuple(found)
+
+    def _market(self) -> list[Reason]:
+        stream = self.feed.stream
+        if not stream.up:
+            return [Reason("market_stream", "no trades are heard", "it connects by itself")]
+        silent = (self.clock.wall_ns() - stream.heard_ns) // 1_000
+        if silent > self.stale_after:
+            what = f"the market stream has been silent for {silent / 1e6:.0f} s"
+            return [Reason("stale_data", what, "it is replaced by itself")]
+        if not self.feed.continuity.whole:
+            return [Reason("trades_missing", "trades are missing", "they are being fetched")]
+        return []
+
+    def _account(self) -> list[Reason]:
+        found = []
+        if not self.stream.synced:
+            hint = "it connects and catches up by itself"
+            found.append(Reason("user_stream", "the account's stream is not caught up", hint))
+        standing = self.desk.standing
+        if standing is None:
+            hint = "it is tried again by itself"
+            found.append(Reason("not_compared", "nothing was compared with the exchange", hint))
+        else:
+            found += [Reason(each.code, each.what, each.hint) for each in standing.doubts]
+        unknown = self.desk.unknown
+        if unknown:
+            what = f"{unknown} orders of unknown fate"
+            found.append(Reason("unknown_orders", what, "they are being asked for"))
+        return found

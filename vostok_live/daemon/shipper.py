@@ -1,0 +1,53 @@
+"""Ships the journal when a day of market time is over, in a process of its own.
+
+The daemon's own would be busy for as long as Parquet takes to write, and bars would close late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+
+from vostok_core.times import day_of
+from vostok_live.seams import Clock
+from vostok_live.service import logs
+
+_log = logging.getLogger(f"{logs.ROOT}.shipper")
+_EVERY = 60.0  # seconds
+_DAYS = 3  # that are shipped: the one that is over, the one that goes on, and one more
+_KINDLY = ("nice", "-n", "10")
+
+
+async def ship_daily(arguments: Sequence[str], clock: Clock) -> None:
+    """Ship after every midnight of market time, until cancelled. A failure is logged, and the next
+    day is shipped with the one that failed.
+
+    Args:
+        arguments: Of `vostok-live ship`: strategy, instrument, lake.
+        clock: Tells market time.
+    """
+    shipped = day_of(clock.market())
+    while True:
+        await asyncio.sleep(_EVERY)
+        today = day_of(clock.market())
+        if today == shipped:
+            continue
+        process = await asyncio.create_subprocess_exec(
+            *_KINDLY, sys.executable, "-m", "vostok_live", "ship", *arguments, "--last", str(_DAYS),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            _, said = await process.communicate()
+        except asyncio.CancelledError:
+            process.terminate()
+            await process.wait()
+            raise
+        if process.returncode:
+            logs.event(_log, "warning", "not_shipped", said.decode(errors="replace").strip())
+        else:
+            logs.event(_log, "info", "shipped", f"the journal up to {today}")
+            shipped = today
