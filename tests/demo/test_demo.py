@@ -40,11 +40,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
             cwd=PROJECT,
             capture_output=True,
             text=True,
-            timeout=480,
+            timeout=900,
             check=False,
         )
         assert done.returncode == 0, done.stderr
-    for shown in (world.EDGE, world.NULL, "promoted", "refused", "report", "make ui", "sql"):
+    words = ("promoted", "refused", "report", "make ui", "sql", "every bit equal")
+    for shown in (world.EDGE, world.NULL, *words):
         assert shown in done.stdout
     return folder / "lake", json.loads(path.read_text())
 
@@ -69,6 +70,27 @@ def test_planted_edge_is_promoted_and_the_martingale_refused(demo: tuple[Path, d
     assert promoted(store, world.STRATEGY, world.NULL) is None
 
 
+def test_promoted_model_traded_was_killed_and_lost_nothing(demo: tuple[Path, dict]) -> None:
+    live = demo[1]["live"]
+    assert live["round_trips"] >= 5
+    assert live["by_resting_exit"] >= 1
+    assert live["killed_holding"] > 0
+    assert 0 < live["events_before_kill"] < live["events"]
+    assert live["reconciled"]
+    found = live["audit"]
+    assert int(found["fills"]) == int(found["exchange_fills"]) >= 2 * live["round_trips"]
+    assert not any(found[name] for name in ("lost", "doubled", "invented", "differing", "strays"))
+    assert float(found["position"]) == float(found["held"]) == 0
+
+
+def test_batch_says_the_same_bits_as_the_daemon(demo: tuple[Path, dict]) -> None:
+    parity = demo[1]["parity"]
+    assert parity["equal"]
+    assert parity["features_equal"] == parity["features_compared"] > 0
+    assert parity["decisions_equal"] == parity["decisions_compared"] > 0
+    assert demo[1]["reconciliation"]["findings"]
+
+
 def test_its_runs_succeeded_on_the_persistent_instance(demo: tuple[Path, dict]) -> None:
     lake, result = demo
     with dg.DagsterInstance.from_config(str(lake / ".dagster")) as instance:
@@ -77,7 +99,7 @@ def test_its_runs_succeeded_on_the_persistent_instance(demo: tuple[Path, dict]) 
             assert run is not None
             assert run.is_success
         days = instance.get_materialized_partitions(dg.AssetKey("bars"))
-    assert len(days) == 2 * len(world.history_days())
+    assert len(days) == 2 * len(world.history_days()) + 1  # the day that was traded live
 
 
 def test_the_lake_answers_the_query_that_is_shown(demo: tuple[Path, dict]) -> None:

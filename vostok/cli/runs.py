@@ -45,7 +45,10 @@ def demo(
     runs them through Dagster from raw files to weekly models, backtests and the promotion gate, and
     prints the gate's decisions with their reasons.
     The market with the planted edge should be promoted and the martingale refused, by the same
-    bounds. It takes some minutes, and can run again.
+    bounds. Then the promoted model trades an exchange that goes on where the history ends, on
+    paper and 720 times as fast: it is killed while it holds a position, goes on, its journal is
+    held against the exchange's books, and a batch computes everything again, bit for bit.
+    It takes some minutes, and can run again.
 
     \b
     Examples:

@@ -56,9 +56,14 @@ def archive_root(project: Project) -> Path:
     return _inside(project, archives[VENUE], "[sources.archives] demo")
 
 
+def exchange_folder(project: Project) -> Path:
+    """The folder that the demo's exchange keeps."""
+    return project.lake_root / "demo" / "exchange"
+
+
 def forget(project: Project, lake: Lake) -> None:
     """Remove what an earlier demo left, and nothing else: its instruments' market data, what its
-    strategy made of them, its trades, its news."""
+    strategy made of them, its trades, its news; its exchange and its daemon's journal."""
     lead = {"strategy": f"strategy={world.STRATEGY}/", "pack": "pack=*/", "instrument": ""}
     folders = []
     for market in (world.EDGE, world.NULL):
@@ -69,6 +74,8 @@ def forget(project: Project, lake: Lake) -> None:
         pointer_path(lake, world.STRATEGY, market).unlink(missing_ok=True)
     trades = archive_root(project) / "data" / "spot" / "daily" / "aggTrades"
     folders += [trades / market.instrument.id.symbol for market in world.markets(project.settings)]
+    folders.append(exchange_folder(project))
+    folders += (lake.root / project.settings.live.state).glob(f"{world.STRATEGY}/demo.spot.*")
     for folder in folders:
         if folder.exists():
             shutil.rmtree(folder)

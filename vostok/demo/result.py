@@ -37,6 +37,59 @@ class PromotionResult:
     rules: list[RuleResult]
 
 
+@dataclass(frozen=True)
+class LiveResult:
+    """What the daemon did at the exchange, and what the exchange's own books say of it.
+
+    Attributes:
+        exchange: Which one.
+        speed: Seconds of market time in a second.
+        market_from, market_to: What it traded, in market time.
+        round_trips: Positions that were opened and closed.
+        by_resting_exit: Those that an exit closed which rested at the exchange.
+        exits: Round trips by what ended them.
+        equity_from, equity_to: In quote.
+        killed_holding: Base that was held when the daemon was killed.
+        events_before_kill, events: Events in the journal then, and at the end.
+        reconciled: Whether journal and exchange say the same at the end.
+        audit: What was compared (`vostok-live audit`).
+    """
+
+    exchange: str
+    speed: float
+    market_from: str
+    market_to: str
+    round_trips: int
+    by_resting_exit: int
+    exits: dict[str, int]
+    equity_from: float
+    equity_to: float
+    killed_holding: float
+    events_before_kill: int
+    events: int
+    reconciled: bool
+    audit: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ParityResult:
+    """What a batch computed again from the journal; `kinds` holds (compared, equal) by kind."""
+
+    equal: bool
+    features_compared: int
+    features_equal: int
+    decisions_compared: int
+    decisions_equal: int
+    kinds: dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class ReconciliationResult:
+    """What honestly differs from the archive and from simulated fills, by kind of difference."""
+
+    findings: dict[str, dict[str, Any]]
+
+
 @dataclass
 class DemoResult:
     """Everything the demo tells a program. Decisions are in it once it is done, and not before.
@@ -50,6 +103,9 @@ class DemoResult:
         gate_profile_hash: Hash of the gate profile that made all decisions.
         promotions: A decision for each instrument.
         report: Path of the HTML page that leads to the reports.
+        live: What the promoted model did at the exchange; none where nothing was promoted.
+        parity: Whether a batch computes the same bits; likewise.
+        reconciliation: What honestly differs; likewise.
     """
 
     seed: int
@@ -60,6 +116,13 @@ class DemoResult:
     gate_profile_hash: str = ""
     promotions: list[PromotionResult] = field(default_factory=list)
     report: str = ""
+    live: LiveResult | None = None
+    parity: ParityResult | None = None
+    reconciliation: ReconciliationResult | None = None
+
+    def decision(self, instrument: str) -> str | None:
+        """What the gate decided on an instrument; None where it has not."""
+        return next((p.decision for p in self.promotions if p.instrument == instrument), None)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -16,10 +16,18 @@ from types import FrameType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from vostok.demo import world
 from vostok.demo.clean import archive_root, feed_path, forget
+from vostok.demo.live import trade
 from vostok.demo.result import DemoResult, Status, read_promotion
 from vostok.demo.tell import tell
 from vostok.demo.worker import STAGES
@@ -66,8 +74,6 @@ def _run(project: Project, result: DemoResult) -> None:
         _timed(result, "history", lambda: _write_world(project, result.seed, progress))
         _timed(result, "news", lambda: _news(project, result, progress))
         _walk(project, result, progress)
-    report = refresh_index(lake, project.strategy(world.STRATEGY))
-    refresh_catalog(lake)
     for market in world.markets(project.settings):
         promotion, result.gate_profile_hash = read_promotion(
             lake,
@@ -77,7 +83,24 @@ def _run(project: Project, result: DemoResult) -> None:
             market.spec.edge,
         )
         result.promotions.append(promotion)
-    result.report = str(report)
+    if result.decision(world.EDGE) == "promoted":
+        with _interruptible(), _progress(console) as progress:
+            _timed(result, "live", lambda: _trade(project, result, progress))
+    result.report = str(refresh_index(lake, project.strategy(world.STRATEGY)))
+    refresh_catalog(lake)
+
+
+def _trade(project: Project, result: DemoResult, progress: Progress) -> None:
+    """The promoted model at the exchange."""
+    task = progress.add_task("live", total=1.0)
+    lived = trade(
+        project,
+        result.seed,
+        lambda what, done: progress.update(task, description=what, completed=done),
+    )
+    result.live, result.parity = lived.live, lived.parity
+    result.reconciliation = lived.reconciliation
+    result.run_ids += lived.run_ids
 
 
 @contextmanager
@@ -88,6 +111,7 @@ def _kept(result: DemoResult, path: Path | None) -> Iterator[None]:
         result.status, result.error = status, error
         if status != "done":  # nobody should take a part for the whole
             result.promotions = []
+            result.live = result.parity = result.reconciliation = None
         if path is not None:
             result.write(path)
 
@@ -241,7 +265,7 @@ def _progress(console: Console) -> Iterator[Progress]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TaskProgressColumn(),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:

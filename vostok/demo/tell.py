@@ -17,6 +17,8 @@ def tell(console: Console, project: Project, result: DemoResult, seconds: float)
     for promotion in result.promotions:
         console.print(_decision(promotion))
     console.print(f"Both by the same gate profile, hash {result.gate_profile_hash}.\n")
+    if result.live is not None:
+        _tell_live(console, result)
     times = ", ".join(f"{name} {value:.1f} s" for name, value in result.stages.items())
     console.print(f"[bold]Done in {seconds:.0f} s[/]: {times}\n")
     lake = _shown(project.lake_root, project)
@@ -31,6 +33,51 @@ def tell(console: Console, project: Project, result: DemoResult, seconds: float)
         ),
     ):
         console.print(f"  {name:8}{value}", soft_wrap=True, highlight=False)
+
+
+def _tell_live(console: Console, result: DemoResult) -> None:
+    """What the promoted model did at the exchange, and what can be proved of it."""
+    live, parity, honest = result.live, result.parity, result.reconciliation
+    assert live is not None
+    assert parity is not None
+    assert honest is not None
+    exits = ", ".join(f"{count} by {reason}" for reason, count in sorted(live.exits.items()))
+    same = "[green]the same[/]" if live.reconciled else "[red]NOT the same[/]"
+    console.print(
+        f"[bold]Traded on paper[/], {live.market_from} to {live.market_to}, {live.speed:g} times "
+        f"as fast as the wall: {live.round_trips} round trips ({exits}), equity "
+        f"{live.equity_from:,.0f} to {live.equity_to:,.0f} USDT.\n"
+        f"Killed with SIGKILL while it held {live.killed_holding:g}, and started again. Journal "
+        f"and exchange say {same}: {live.audit['orders']} orders, {live.audit['fills']} fills, "
+        f"{len(live.audit['lost'])} lost, {len(live.audit['doubled'])} doubled, "
+        f"{len(live.audit['invented'])} invented; position {live.audit['position']}.\n"
+    )
+    colour, word = ("green", "every bit equal") if parity.equal else ("red", "NOT EQUAL")
+    grid = Grid(
+        title=f"Told again in batch, {live.market_from}: [bold {colour}]{word}[/]",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    grid.add_column("what")
+    grid.add_column("compared", justify="right")
+    grid.add_column("equal", justify="right")
+    for kind, (compared, equal) in parity.kinds.items():
+        grid.add_row(kind, f"{compared:,}", f"{equal:,}")
+    console.print(grid)
+    grid = Grid(
+        title="What honestly differs from the archive and from simulated fills",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    grid.add_column("kind")
+    grid.add_column("count", justify="right")
+    grid.add_column("mean", justify="right")
+    for kind, found in honest.findings.items():
+        mean = "–" if found["mean"] is None else f"{found['mean']:.4g} {found['unit']}"
+        grid.add_row(kind, f"{found['count']:,}", mean)
+    console.print(grid)
 
 
 def _decision(promotion: PromotionResult) -> Grid:
