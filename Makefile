@@ -81,7 +81,7 @@ check: $(STAMP) ## lint, format, types and import rules
 
 .PHONY: test
 test: check ## check, then every test that is not long
-	@$(PY) -m pytest -n $(WORKERS) -m 'not long'
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m 'not long'
 
 .PHONY: test-long
 test-long: $(STAMP) ## the tests that take minutes
