@@ -7,9 +7,10 @@ and believes neither. It changes nothing, and may run while the daemon does.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Self
 
 from vostok_core.trading.rules import Rules
@@ -19,6 +20,8 @@ from vostok_live.gateway.news import OURS
 from vostok_live.gateway.port import TRADES_PAGE, TradeReport
 from vostok_live.journal.reader import Reader
 from vostok_live.seams import Seams
+
+_LOOKS = 5  # where a daemon trades meanwhile
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,21 @@ async def audit(plan: Plan, seams: Seams) -> Audit:
     """
     rules = Rules.of(plan.instrument)
     port = CcxtPort(plan.instrument, rules, plan.venue.endpoints, plan.key, seams=seams)
+    journal = plan.state / JOURNAL
     try:
         await port.open()
-        trades = await _trades(port)
-        with Reader.open(plan.state / JOURNAL) as reader:
-            told = _Told.read(reader, plan)
-        ours = {t.trade_id: t for t in trades if await _is_ours(port, t.order_id, told)}
-        open_orders = await port.open_orders()
-        balances = await port.balances()
+        looks = 0
+        while True:
+            looks += 1
+            before = _read(journal, plan)
+            trades = await _trades(port)
+            open_orders = await port.open_orders()
+            balances = await port.balances()
+            told = _read(journal, plan)
+            # Where nothing happened in between, all is of one time.
+            if told.seq == before.seq or looks == _LOOKS:
+                break
+        ours = await _ours(port, trades, told)
     finally:
         await port.close()
     base = balances.get(plan.instrument.id.base)
@@ -117,6 +127,7 @@ class _Told:
         heard: How often the engine heard of each trade.
         elsewhere: Base that was there before.
         base_fees: Commission that was charged in base.
+        seq: Number of the newest event.
     """
 
     orders: frozenset[str]
@@ -125,6 +136,7 @@ class _Told:
     heard: Mapping[int, int]
     elsewhere: Decimal
     base_fees: Decimal
+    seq: int
 
     @classmethod
     def read(cls, reader: Reader, plan: Plan) -> Self:
@@ -143,6 +155,7 @@ class _Told:
             heard=Counter(reader.heard_trades()),
             elsewhere=runs[-1].start.begins.elsewhere if runs else Decimal(0),
             base_fees=reader.commission(str(instrument.id), instrument.id.base),
+            seq=reader.seq,
         )
 
     @property
@@ -152,12 +165,20 @@ class _Told:
         return sum(signed, -self.base_fees)
 
 
-async def _is_ours(port: CcxtPort, order_id: int, told: _Told) -> bool:
-    """Whether an order of the exchange is the daemon's."""
-    if order_id in told.ids:
-        return True
-    order = await port.query_order(order_id=order_id)
-    return order is not None and order.client_order_id in told.orders
+def _read(journal: Path, plan: Plan) -> _Told:
+    with Reader.open(journal) as reader:
+        return _Told.read(reader, plan)
+
+
+async def _ours(
+    port: CcxtPort, trades: Sequence[TradeReport], told: _Told
+) -> dict[int, TradeReport]:
+    """Those of the account's trades that are of the daemon's orders, by trade id."""
+    known = dict.fromkeys(told.ids, True)
+    for order_id in {trade.order_id for trade in trades} - known.keys():
+        order = await port.query_order(order_id=order_id)
+        known[order_id] = order is not None and order.client_order_id in told.orders
+    return {trade.trade_id: trade for trade in trades if known[trade.order_id]}
 
 
 async def _trades(port: CcxtPort) -> list[TradeReport]:

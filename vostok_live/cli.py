@@ -94,8 +94,9 @@ def run(
     with _reported(debug=debug):
         plan = _plan(lake, strategy, instrument, exchange, real=real)
         from vostok_live.daemon.plan import JOURNAL
-        from vostok_live.daemon.shipper import ship_daily
+        from vostok_live.daemon.shipper import DAYS, ship_daily
         from vostok_live.daemon.supervisor import Daemon
+        from vostok_live.journal.reader import Reader
         from vostok_live.seams import real_seams
         from vostok_live.service.logs import logging_to
         from vostok_live.shipping import ship as send
@@ -123,8 +124,14 @@ def run(
 
         with logging_to(plan.state, about, secrets=[plan.key.key, plan.key.secret]):
             asyncio.run(live())
-        written = send(plan.state / JOURNAL, plan.lake, strategy, name)
-        typer.echo(f"shipped {len(written)} partitions into {plan.lake.root}")
+            try:
+                with Reader.open(plan.state / JOURNAL) as reader:
+                    newest = reader.days()[-DAYS:]
+                written = send(plan.state / JOURNAL, plan.lake, strategy, name, newest)
+            except VostokError as error:
+                typer.echo(f"stopped in order, but the journal was not shipped: {error}", err=True)
+            else:
+                typer.echo(f"shipped {len(written)} partitions into {plan.lake.root}")
 
 
 @app.command()
@@ -277,6 +284,7 @@ def ship(
         from vostok_live.journal.reader import Reader
         from vostok_live.shipping import ship as send
 
+        os.nice(10)  # a daemon that trades goes first
         project = _project(lake)
         market = project.settings.instrument(instrument)
         journal = state_folder(project, strategy, market) / JOURNAL

@@ -73,10 +73,15 @@ def _journal(plan: Plan) -> Finding:
         return Finding("journal", ok=True, detail=f"{path}: none yet, the first start makes it")
     with Reader.open(path) as reader:
         latched = reader.latched()
+        kept = reader.last_snapshot()
         runs, seq = len(reader.runs()), reader.seq
     if latched is not None:
         hint = "see what happened, then `vostok-live reset`"
         return Finding("journal", ok=False, detail=f"the kill switch holds: {latched}", hint=hint)
+    if kept is not None and (kept[1]["killed"] or kept[1]["paused"]):
+        why = kept[1]["killed"] or "entries are paused"
+        hint = "see what happened, then `vostok-live reset` or `resume`"
+        return Finding("journal", ok=False, detail=f"nothing was entered last: {why}", hint=hint)
     return Finding("journal", ok=True, detail=f"{path}: {runs} runs, {seq} events")
 
 

@@ -49,6 +49,11 @@ class MarketTime:
         return market_us / (self.speed * 1e6)
 
 
+def _steady_ns() -> int:
+    """Nanoseconds since the machine started, those in which it was suspended among them."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class Clock(Protocol):
     """Tells what time it is."""
 
@@ -62,19 +67,37 @@ class Clock(Protocol):
         ...
 
     def wall_ns(self) -> int:
-        """The wall's time, nanoseconds since 1970 UTC; it may be set back, as any wall clock."""
+        """The wall's time, nanoseconds since 1970 UTC."""
         ...
 
     def market(self) -> int:
-        """The market's time, microseconds since 1970 UTC; it jumps where the wall's does."""
+        """The market's time, microseconds since 1970 UTC; it jumps where `follow` makes it."""
         ...
 
 
 class WallClock:
-    """The machine's clock."""
+    """The wall's time as it was when this was made, and what has gone by since.
 
-    def __init__(self, market_time: MarketTime) -> None:
+    A wall clock that is set, by a person or because NTP comes late, is not followed: deadlines
+    would pass that have not come, and come again. How far it is off the exchange's is measured
+    (`CcxtPort.offset_ms`), and requests are signed by that. The time that a machine is suspended
+    counts.
+
+    Args:
+        market_time: How market time goes by.
+        wall: Tells the wall's time, nanoseconds since 1970 UTC.
+        steady: Nanoseconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        market_time: MarketTime,
+        wall: Callable[[], int] = time.time_ns,
+        steady: Callable[[], int] = _steady_ns,
+    ) -> None:
         self._market_time = market_time
+        self._steady = steady
+        self._ahead = wall() - steady()
 
     @property
     def market_time(self) -> MarketTime:
@@ -84,10 +107,10 @@ class WallClock:
         self._market_time = market_time
 
     def wall_ns(self) -> int:
-        return time.time_ns()
+        return self._steady() + self._ahead
 
     def market(self) -> int:
-        return self._market_time.at(time.time_ns())
+        return self._market_time.at(self.wall_ns())
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ def assert_whole(root: Path) -> None:
             assert hash_frame(lake.read(name, **keys)) == lake.info(name, **keys).content_hash
 
 
+@pytest.mark.long
 def test_ctrl_c_during_a_run_ends_the_run_and_leaves_whole_partitions(
     folder: Path, landed: Path
 ) -> None:
@@ -100,6 +101,7 @@ def test_ctrl_c_during_a_run_ends_the_run_and_leaves_whole_partitions(
     assert 0 < len(made) < DAYS
 
 
+@pytest.mark.long
 def test_command_after_a_killed_one_marks_its_run_failed_and_completes(
     folder: Path, landed: Path
 ) -> None:
@@ -120,6 +122,7 @@ def test_command_after_a_killed_one_marks_its_run_failed_and_completes(
     assert len(Lake.open(landed).days("bars", instrument=INSTRUMENT, interval="1m")) == DAYS
 
 
+@pytest.mark.long
 def test_two_commands_that_open_a_new_instance_at_once_both_work(
     folder: Path, landed: Path
 ) -> None:

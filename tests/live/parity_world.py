@@ -387,7 +387,7 @@ class _Daemon:
             control = self.desk.controls.pop(0)
             self.pass_time(control.ts)
             self.journal.record_control(control.action, "test")
-            self.trader.control(control)
+            self.trader.hear(control)
 
     def take(self, tick: Seen) -> None:
         """A trade comes."""

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 from tests.live.daemon_world import (
     NAME,
     ROOT,
+    SETTINGS,
     STRATEGY,
     WEEK,
     World,
@@ -31,7 +33,7 @@ from tests.live.daemon_world import (
     until,
     wait_for,
 )
-from vostok_core.errors import BundleError, Refused
+from vostok_core.errors import BundleError, Refused, VostokError
 from vostok_core.live.parity import prove
 from vostok_core.models.registry import pointer_path
 from vostok_core.times import WEEK as WEEK_US
@@ -39,6 +41,7 @@ from vostok_live.audit import audit
 from vostok_live.daemon.plan import JOURNAL
 from vostok_live.daemon.supervisor import Daemon
 from vostok_live.errors import JournalError
+from vostok_live.gateway.access import ApiKey
 from vostok_live.journal.reader import Reader
 from vostok_live.seams import real_seams
 from vostok_live.service import client
@@ -239,6 +242,47 @@ def test_a_second_daemon_on_the_same_folder_is_refused(world: World) -> None:
     asyncio.run(main())
 
 
+def test_a_journal_is_of_one_account_and_an_account_of_one_daemon(world: World) -> None:
+    async def main() -> None:
+        async with trading(world) as (server, daemon, task):
+            await until(lambda: daemon.session and daemon.session.run_number, task)
+            plan = world.plan(server.url)
+            file = world.root / "vostok.toml"
+            file.unlink()
+            elsewhere = SETTINGS.replace("[live]", '[live]\nstate = "beside"')
+            file.write_text(elsewhere)
+            with pytest.raises(JournalError, match="is traded by another daemon"):
+                await Daemon(world.plan(server.url), real_seams()).run()
+            daemon.stop()
+            await asyncio.wait_for(asyncio.shield(task), 30)
+            other = replace(plan, key=ApiKey("o" * 64, "secret"))
+            with pytest.raises(JournalError, match="is of the account"):
+                await Daemon(other, real_seams()).run()
+
+    asyncio.run(main())
+
+
+def test_a_kill_that_is_asked_for_while_the_exchange_is_away_holds_when_it_is_back(
+    world: World,
+) -> None:
+    async def main() -> None:
+        async with exchange(world) as server:
+            url, port = server.url, int(server.url.rpartition(":")[2])
+        daemon = Daemon(world.plan(url), real_seams())
+        task = asyncio.ensure_future(daemon.run())
+        await until(lambda: daemon.session, task)
+        with pytest.raises(VostokError, match="can't hear yet"):
+            await daemon.control("flatten", "test")
+        await daemon.control("kill", "test")
+        async with exchange(world, port=port):
+            await until(lambda: daemon.session.readiness, task)
+            assert daemon.status().killed
+            daemon.stop()
+            await asyncio.wait_for(task, 30)
+
+    asyncio.run(main())
+
+
 def test_a_model_past_its_week_enters_nothing(world: World) -> None:
     async def main() -> None:
         async with trading(world) as (_, daemon, task):
@@ -247,7 +291,7 @@ def test_a_model_past_its_week_enters_nothing(world: World) -> None:
             trader = daemon.session.trader
             before = trader.outcomes.get("withheld", 0)
             await until(lambda: trader.outcomes.get("withheld", 0) > before, task)
-            assert [reason.code for reason in daemon.status().reasons] == ["stale_model"]
+            assert "stale_model" in [reason.code for reason in daemon.status().reasons]
 
     asyncio.run(main())
 

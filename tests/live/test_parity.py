@@ -438,3 +438,11 @@ def test_a_run_that_began_when_the_lake_had_grown_is_told_from_there(
         assert proof.holds, (proof.reasons, proof.differences[:3])
     steps = world.lake.read("live_steps", **PLACE, date=NEXT)
     assert steps["run"].unique().to_list() == [2, 3]
+
+
+def test_steps_of_a_start_that_was_not_shipped_can_not_be_told_again(tampered: Tampered) -> None:
+    runs = tampered.read("live_runs")
+    tampered.write("live_runs", runs.head(-1))
+    proof = tampered.prove()
+    assert not proof.holds
+    assert f"run {runs['run'][-1]} was not shipped" in proof.reasons

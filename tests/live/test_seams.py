@@ -16,7 +16,7 @@ from aiohttp import web
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vostok_live.seams import MarketTime, real_seams
+from vostok_live.seams import MarketTime, WallClock, real_seams
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "vostok_live").rglob("*.py"))
@@ -109,7 +109,7 @@ def test_market_time_is_the_walls_unless_something_else_is_said() -> None:
     before = time.time_ns() // 1_000
     market = clock.market()
     wall_us = clock.wall_ns() // 1_000
-    assert before <= market <= wall_us <= time.time_ns() // 1_000
+    assert before - 1_000 <= market <= wall_us <= time.time_ns() // 1_000 + 1_000
     assert clock.market_time.wall_seconds(2_500_000) == 2.5
 
 
@@ -177,3 +177,16 @@ def test_chance_is_the_systems() -> None:
     first.seed(1)
     second.seed(1)
     assert first.getrandbits(256) != second.getrandbits(256)
+
+
+def test_a_wall_that_is_set_moves_neither_time() -> None:
+    wall, steady = [1_700_000_000_000_000_000], [5]
+    clock = WallClock(MarketTime(), lambda: wall[0], lambda: steady[0])
+    before = clock.market()
+    wall[0] += 3_600_000_000_000
+    steady[0] += 2_000_000
+    assert clock.market() - before == 2_000
+    assert clock.wall_ns() == 1_700_000_000_002_000_000
+    clock.follow(MarketTime(clock.wall_ns(), before + 9_000_000, 2.0))
+    steady[0] += 1_000_000_000
+    assert clock.market() == before + 11_000_000

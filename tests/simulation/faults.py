@@ -53,7 +53,7 @@ KINDS: dict[str, Kind] = {
     "partition": Kind("event", 80.0, "for up to 15 s nothing gets through, in either direction"),
     "kill": Kind("event", 40.0, "kill -9, and a start up to 8 s later"),
     "kill_at_commit": Kind("event", 50.0, "kill -9 right before or after a commit of the journal"),
-    "clock": Kind("event", 60.0, "the daemon's clock is set, by up to a second"),
+    "clock": Kind("event", 60.0, "the daemon's clock is set, by up to 0.4 s"),
     "control": Kind("event", 40.0, "a person pauses, resumes, flattens, kills, or resets"),
 }
 

@@ -32,6 +32,7 @@ from vostok.demo.clean import archive_root, exchange_folder, feed_path
 from vostok.demo.result import LiveResult, ParityResult, ReconciliationResult
 from vostok_core.errors import VostokError
 from vostok_core.lake.store import Lake, replacing
+from vostok_core.live.parity import REQUIRED
 from vostok_core.project import Project
 from vostok_core.times import MINUTE, day_start, utc
 from vostok_exchange.server import ADDRESS_FILE
@@ -262,7 +263,11 @@ def _until_done(project: Project, plan: Plan, tell: Tell) -> Status:
         client.control(plan.state, "flatten")
         _wait("closing the position", flat, [process], 30.0)
         os.kill(seen[0].pid, signal.SIGTERM)
-        process.wait()
+        if process.wait():
+            raise VostokError(
+                f"the daemon ended with {process.returncode} when it was stopped",
+                hint="its log is in the lake's folder `live`",
+            )
         return seen[0]
 
 
@@ -356,7 +361,11 @@ def read_parity(lake: Lake, day: date = DAY) -> ParityResult:
     frame = lake.read("parity", strategy=world.STRATEGY, instrument=world.EDGE, date=day)
     rows = {row["kind"]: row for row in frame.iter_rows(named=True)}
     return ParityResult(
-        equal=bool((frame["compared"] == frame["equal"]).all() and frame["untold"].sum() == 0),
+        equal=bool(
+            (frame["compared"] == frame["equal"]).all()
+            and frame["untold"].sum() == 0
+            and all(rows[kind]["compared"] for kind in REQUIRED)
+        ),
         features_compared=rows["features"]["compared"],
         features_equal=rows["features"]["equal"],
         decisions_compared=rows["decisions"]["compared"],

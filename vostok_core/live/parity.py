@@ -223,7 +223,12 @@ def _prove_month(
         told = next((each for each in made.values() if isinstance(each, Made)), None)
         if told is not None:  # whatever the features, the bars are the same
             _look_for_unmade(told, steps, proofs)
+    known = [run.run for run in runs]
     for day, frame in steps.items():
+        orphans = frame.filter(~pl.col("run").is_in(known))
+        if orphans.height:
+            names = ", ".join(map(str, orphans["run"].unique().sort()))
+            _untold(proofs[day].tallies, orphans.height, f"run {names} was not shipped")
         heard.look_for_unmade(day, frame, proofs[day].tallies["heard"])
 
 

@@ -26,7 +26,7 @@ from vostok_core.market.bars import BAR_FIELDS
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.ticks import LastTick
 from vostok_core.strategy import Strategy
-from vostok_core.times import DAY, day_start, utc
+from vostok_core.times import DAY, day_start, parse_interval, utc
 from vostok_live.feed.rest import MarketRest
 from vostok_live.journal.rows import Begins
 from vostok_live.journal.view import View
@@ -154,7 +154,10 @@ class Retold:
         self._name = str(instrument.id)
         self._next = begins.next_id
         self._view = view
-        self._cuts = view.cuts_after(self._name, begins.begin_us)
+        # Where bars were shorter then, every cut at which one of these ends stands for it too.
+        length = parse_interval(begins.interval)
+        cuts = view.cuts_after(self._name, begins.begin_us)
+        self._cuts = [cut for cut in cuts if cut.ts % length == 0]
 
     @property
     def next_id(self) -> int:

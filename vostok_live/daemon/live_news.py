@@ -33,13 +33,12 @@ class LiveNews:
     Attributes:
         sentiment: Rows of bars.
         feed: Looks at the feeds.
-        tell: Tells a person.
     """
 
-    def __init__(self, sentiment: LiveSentiment) -> None:
+    def __init__(self, sentiment: LiveSentiment, tell: Callable[[Alert], None]) -> None:
         self.sentiment = sentiment
         self.feed: NewsFeed
-        self.tell: Callable[[Alert], None] = lambda _: None
+        self._tell = tell
 
     @classmethod
     async def open(
@@ -51,6 +50,7 @@ class LiveNews:
         journal: Journal,
         past: Past,
         used: int,
+        tell: Callable[[Alert], None],
     ) -> Self | None:
         """Begin with what is known, and look once; None where the model reads no news.
 
@@ -62,6 +62,7 @@ class LiveNews:
             journal: Its run has begun.
             past: The bars before the journal's.
             used: End of the newest bar that any run made something of.
+            tell: Tells a person.
         """
         strategy, settings = model.strategy, plan.project.settings
         if not any(pack(name).inputs == "sentiment" for name in strategy.file.features.packs):
@@ -76,7 +77,8 @@ class LiveNews:
                 begin=past.begin_us,
                 used=used,
                 lag_us=lag,
-            )
+            ),
+            tell,
         )
         session = await stack.enter_async_context(
             aiohttp.ClientSession(connector=seams.connector())
@@ -106,4 +108,4 @@ class LiveNews:
         await self.feed.run()
 
     def _alert(self, level: Level, code: str, message: str) -> None:
-        self.tell(Alert(level, code, message))
+        self._tell(Alert(level, code, message))

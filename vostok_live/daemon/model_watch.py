@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from vostok_core.errors import BundleError
+from vostok_core.errors import BundleError, Refused
 from vostok_core.trading.commands import Alert
 from vostok_live.daemon.model import Model, in_service
 from vostok_live.daemon.plan import Plan
@@ -14,6 +14,7 @@ from vostok_live.service.status import Reason
 
 _EVERY = 2.0  # seconds
 _CODE = "model"
+_UNSURE = "unsure"  # no hash: whatever the pointer says next is looked at, the same model too
 
 
 class ModelWatch:
@@ -54,7 +55,8 @@ class ModelWatch:
                 self._readiness.others.pop(_CODE, None)
             else:
                 self._take(await asyncio.to_thread(Model.load, plan.lake, plan.strategy, name))
-        except BundleError as error:
+        except (BundleError, Refused) as error:
+            self._seen = _UNSURE
             self._stop(f"the promoted model can't be trusted: {error.what}", str(error.hint))
         else:
             self._seen = found

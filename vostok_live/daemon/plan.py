@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 from vostok_core.errors import UsageError
@@ -44,6 +45,11 @@ class Plan:
     def live(self) -> LiveSettings:
         """How it trades."""
         return self.project.settings.live
+
+    @property
+    def account(self) -> str:
+        """Names the exchange and the account there, without telling the key."""
+        return f"{self.venue.name}-{sha256(self.key.key.encode()).hexdigest()[:16]}"
 
     @property
     def state(self) -> Path:

@@ -45,7 +45,7 @@ from vostok_live.gateway.ccxt_port import CcxtPort, Unreachable
 from vostok_live.gateway.permission import check_permissions
 from vostok_live.journal.rows import Begins, RunStart
 from vostok_live.journal.writer import Journal
-from vostok_live.seams import Seams
+from vostok_live.seams import MarketTime, Seams
 from vostok_live.service import logs
 from vostok_live.service.measures import Measures
 
@@ -54,6 +54,10 @@ Result = TypeVar("Result")
 _log = logging.getLogger(f"{logs.ROOT}.session")
 _LETTERS = string.ascii_lowercase + string.digits
 _PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_KEEP_TIME = 1.0  # seconds
+_APART = 100_000
+"""Microseconds by which market time may be off the exchange's: it is told in milliseconds, and an
+answer takes some to come."""
 _LAST_ORDERS = 15.0
 """Seconds that requests under way are waited for when the daemon is stopped."""
 
@@ -90,6 +94,7 @@ class Session:
 
     Attributes:
         doing: What it does, for a person.
+        closing: Whether it is being cancelled; nothing can be carried out any more.
         run_number: Of this start, in the journal; 0 before it has begun.
         opening: Equity that the account opened with, in atoms.
         trader, account, market, readiness, news: Its parts, once they are there.
@@ -105,6 +110,7 @@ class Session:
         web: aiohttp.ClientSession,
     ) -> None:
         self.doing = "starting"
+        self.closing = False
         self.run_number = 0
         self.opening = 0
         self.journal = journal
@@ -130,7 +136,7 @@ class Session:
     @property
     def trading(self) -> bool:
         """Whether the engine can be told something."""
-        return self.account is not None and self.account.desk.running
+        return self.account is not None and self.account.desk.running and not self.closing
 
     @property
     def model(self) -> Model:
@@ -153,9 +159,7 @@ class Session:
         assert self.trader is not None
         assert self.account is not None
         self.journal.record_control(action, asked_by)
-        if action == "kill":
-            self.journal.latch(f"asked for by {asked_by}")
-        elif action == "reset":
+        if action == "reset":
             self.journal.release()
         elif action == "resume":
             self.account.book.acknowledge()
@@ -183,34 +187,39 @@ class Session:
             self.doing = "waiting for the exchange"
             await self._patiently("the exchange's clock", self._tell_time)
             await self._patiently("the exchange", self.port.open)
+            self._follow_exchange()
             if self._plan.venue.restricts_keys:
                 allowed = await self._patiently("the key's permissions", self.port.permissions)
                 warning = check_permissions(allowed, self._plan.venue.rest)
                 if warning is not None:
                     logs.event(_log, "warning", "key", warning)
-            self.doing = "walking over the past"
+            self.doing = "recovering the engine"
             past, begins = await self._past()
             recovery = await self._recover(past, begins)
-            self.news = await LiveNews.open(
-                stack, self._plan, self._seams, self._first_model, self.journal, past, recovery.used
-            )
-            retold = Retold(self._plan.instrument, recovery.begins, self.journal)
-            chain, missed = await self._walk(past, recovery, retold)
-            trader = self.trader = self._trader(recovery, chain)
-            if self.news is not None:
-                self.news.tell = trader.alert
+            trader = self.trader = self._trader(recovery)
             account = self.account = self._account(trader, recovery.begins)
             bells = Bells(self._clock, trader.ring, recovery.timers)
             async with asyncio.TaskGroup() as group:
+                # What is held is seen to first; what decides on the next entry can wait.
                 self.doing = "comparing with the exchange"
                 group.create_task(account.run())
                 group.create_task(self._time.run())
+                group.create_task(self._keep_time())
                 await _until(lambda: account.desk.running)
                 trader.begin(account.carry_out, bells.ask)
                 self._hold_latch(trader)
                 # What was due meanwhile may have happened at the exchange by itself.
-                await _until(lambda: account.desk.standing is not None)
+                await self._patiently("the account", account.desk.compare)
                 group.create_task(bells.run())
+                trader.ring()
+                self.doing = "walking over the past"
+                self.news = await LiveNews.open(
+                    stack, self._plan, self._seams, self._first_model, self.journal, past,
+                    recovery.used, trader.alert,
+                )  # fmt: skip
+                retold = Retold(self._plan.instrument, recovery.begins, self.journal)
+                chain, missed = await self._walk(past, recovery, retold)
+                trader.decide_by(chain, None if self.news is None else self.news.sentiment.row)
                 self.doing = "closing the bars that were missed"
                 await self._close_missed(retold, missed, trader)
                 market = self.market = self._market(retold, trader)
@@ -229,9 +238,23 @@ class Session:
                 group.create_task(watch.run())
                 if self.news is not None:
                     group.create_task(self.news.run())
-                trader.ring()
                 self.doing = "trading"
                 logs.event(_log, "info", "trading", "caught up with the account")
+
+    def _follow_exchange(self) -> None:
+        """Where market time is the wall's, it is the exchange's wall: its clock decides."""
+        if self._plan.venue.clock is not None:
+            return
+        now = self._clock.wall_ns()
+        theirs = now // 1_000 + self.port.offset_ms * 1_000
+        if abs(theirs - self._clock.market()) > _APART:
+            self._clock.follow(MarketTime(now, theirs))
+
+    async def _keep_time(self) -> None:
+        """Follow what was last read of the exchange's clock, until cancelled."""
+        while True:
+            await asyncio.sleep(_KEEP_TIME)
+            self._follow_exchange()
 
     # Starting
 
@@ -267,7 +290,7 @@ class Session:
             engine, elsewhere = await self._patiently("the account", lambda: self._open(config))
         else:
             engine, elsewhere = found.engine, last.start.begins.elsewhere
-        begins = replace(begins, elsewhere=elsewhere)
+        begins = replace(begins, elsewhere=elsewhere, account=plan.account)
         used = journal.newest_step(plan.strategy, name)
         self.run_number = journal.begin_run(
             RunStart(
@@ -328,6 +351,7 @@ class Session:
         missed: list[ClosedBar] = []
         for bar in retold.closed():
             (walked if bar.ts <= recovery.used else missed).append(bar)
+            await asyncio.sleep(0)
         if walked:
             ends = np.array([bar.ts for bar in walked], dtype=np.int64)
             rows = None if self.news is None else self.news.sentiment.rows(ends)
@@ -338,14 +362,13 @@ class Session:
             )
         return chain, missed
 
-    def _trader(self, recovery: Recovery, chain: DecisionChain) -> Trader:
-        news = self.news
+    def _trader(self, recovery: Recovery) -> Trader:
         trader = Trader(
             recovery.engine,
             self.journal,
-            chain,
+            None,
             self._first_model,
-            None if news is None else news.sentiment.row,
+            None,
             clock=self._clock,
             measures=self._measures,
             withheld=self._withheld,

@@ -16,13 +16,12 @@ from vostok_live.service import logs
 
 _log = logging.getLogger(f"{logs.ROOT}.shipper")
 _EVERY = 60.0  # seconds
-_DAYS = 3  # that are shipped: the one that is over, the one that goes on, and one more
-_KINDLY = ("nice", "-n", "10")
+DAYS = 3  # that are shipped: the one that is over, the one that goes on, and one more
+_PAUSE = 600.0  # seconds after a failure
 
 
 async def ship_daily(arguments: Sequence[str], clock: Clock) -> None:
-    """Ship after every midnight of market time, until cancelled. A failure is logged, and the next
-    day is shipped with the one that failed.
+    """Ship after every midnight of market time, until cancelled; what fails is tried again.
 
     Args:
         arguments: Of `vostok-live ship`: strategy, instrument, lake.
@@ -34,12 +33,17 @@ async def ship_daily(arguments: Sequence[str], clock: Clock) -> None:
         today = day_of(clock.market())
         if today == shipped:
             continue
-        process = await asyncio.create_subprocess_exec(
-            *_KINDLY, sys.executable, "-m", "vostok_live", "ship", *arguments, "--last", str(_DAYS),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "vostok_live", "ship", *arguments, "--last", str(DAYS),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+        except OSError as error:
+            logs.event(_log, "warning", "not_shipped", f"the process can't be started: {error}")
+            await asyncio.sleep(_PAUSE)
+            continue
         try:
             _, said = await process.communicate()
         except asyncio.CancelledError:
@@ -48,6 +52,7 @@ async def ship_daily(arguments: Sequence[str], clock: Clock) -> None:
             raise
         if process.returncode:
             logs.event(_log, "warning", "not_shipped", said.decode(errors="replace").strip())
+            await asyncio.sleep(_PAUSE)
         else:
             logs.event(_log, "info", "shipped", f"the journal up to {today}")
             shipped = today

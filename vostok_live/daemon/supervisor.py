@@ -19,6 +19,7 @@ from vostok_live.daemon.plan import JOURNAL, Plan
 from vostok_live.daemon.report import status
 from vostok_live.daemon.session import Session
 from vostok_live.errors import JournalError
+from vostok_live.journal.lease import Lease
 from vostok_live.journal.writer import Journal
 from vostok_live.seams import Seams
 from vostok_live.service import logs
@@ -51,6 +52,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._heartbeat = Heartbeat()
         self.session: Session | None = None
+        self._journal: Journal | None = None
 
     @property
     def measures(self) -> Measures:
@@ -82,7 +84,13 @@ class Daemon:
         Raises:
             VostokError: It is starting, and there is no engine yet.
         """
+        if action == "kill" and self._journal is not None:
+            # It holds whatever else can be done: the engine hears of it when it is there.
+            self._journal.latch(f"asked for by {asked_by}")
         if self.session is None or not self.session.trading:
+            if action == "kill" and self._journal is not None:
+                self._journal.record_control(action, asked_by)
+                return
             doing = "starting" if self.session is None else self.session.doing
             raise VostokError(
                 f"the daemon is {doing}, and its engine can't hear yet",
@@ -106,6 +114,10 @@ class Daemon:
             async with AsyncExitStack() as stack:
                 # The journal first: two daemons must not serve one folder.
                 journal = stack.enter_context(Journal.open(plan.state / JOURNAL, seams))
+                self._journal = journal
+                self._check_account(journal)
+                # And two journals must not be of one account.
+                stack.callback(self._take_account().give_back)
                 beat = asyncio.ensure_future(self._heartbeat.run())
                 stack.callback(beat.cancel)
                 model = await asyncio.to_thread(
@@ -123,6 +135,32 @@ class Daemon:
         except BaseExceptionGroup as group:
             raise gravest(group) from group
 
+    def _check_account(self, journal: Journal) -> None:
+        """Refuse a journal of another account: its money and its orders are not this one's."""
+        last, account = journal.last_run(), self._plan.account
+        if last is not None and last.start.begins.account != account:
+            raise JournalError(
+                f"the journal is of the account {last.start.begins.account}, not of {account}",
+                where=journal.path,
+                hint="give each account a state folder of its own: [live] state in vostok.toml, "
+                "or VOSTOK_LIVE__STATE",
+            )
+
+    def _take_account(self) -> Lease:
+        """The right to trade the account, which one daemon has at a time."""
+        plan = self._plan
+        folder = plan.project.lake_root / ".accounts"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            return Lease.take(folder / plan.account)
+        except JournalError as error:
+            raise JournalError(
+                f"the account {plan.account} is traded by another daemon: {error.what}",
+                where=folder,
+                hint="stop that one first, or trade with a key of another account: limits hold "
+                "for an account as a whole",
+            ) from None
+
     async def _until_stopped(self, session: Session) -> None:
         work = asyncio.ensure_future(session.run())
         stop = asyncio.ensure_future(self._stop.wait())
@@ -132,9 +170,13 @@ class Daemon:
                 await session.wind_up()
         finally:
             stop.cancel()
+            session.closing = True
             work.cancel()
             (ended,) = await asyncio.gather(work, return_exceptions=True)
         if isinstance(ended, BaseException) and not isinstance(ended, asyncio.CancelledError):
+            grave = gravest(ended) if isinstance(ended, BaseExceptionGroup) else ended
+            said = f"{type(grave).__name__}: {grave}"
+            logs.event(_log, "critical", "ended", said)
             raise ended
         session.keep()
         logs.event(_log, "info", "stopped", "stopped in order")

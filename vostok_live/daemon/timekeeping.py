@@ -50,14 +50,16 @@ class Timekeeper:
         """Look once; whether there was an answer."""
         if self._url is None:
             return True
+        before = self._clock.wall_ns()
         try:
             async with self._web.get(self._url, timeout=_PATIENCE) as response:
                 shown = _shown.decode(await response.read())
         except (aiohttp.ClientError, OSError, msgspec.MsgspecError) as error:
             logs.event(_log, "warning", "market_clock", f"{type(error).__name__}: {error}")
             return False
-        told = MarketTime(shown.wallNs, shown.marketUs, shown.speed)
         now = self._clock.wall_ns()
+        # By our own wall: it was so between the question and the answer, whatever theirs shows.
+        told = MarketTime(min(max(shown.wallNs, before), now), shown.marketUs, shown.speed)
         apart = self._clock.market_time.wall_seconds(told.at(now) - self._clock.market())
         if told.speed != self._clock.market_time.speed or abs(apart) > _DRIFT:
             self._clock.follow(told)

@@ -18,7 +18,7 @@ from vostok_core.live.chain import DecisionChain
 from vostok_core.live.cuts import ClosedBar
 from vostok_core.trading.commands import Alert, Closed, Command, SetTimer
 from vostok_core.trading.engine import Engine
-from vostok_core.trading.events import BarClosed, Control, Event, Fill, Timer
+from vostok_core.trading.events import BarClosed, Event, Fill, Timer
 from vostok_live.daemon.model import Model
 from vostok_live.gateway.port import Sendable
 from vostok_live.journal.rows import MadeBar
@@ -43,7 +43,7 @@ class Trader:
     Args:
         engine: Trades.
         journal: Its run has begun.
-        chain: Decides; it has walked over every bar before the next.
+        chain: Decides; it has walked over every bar before the next. None until `decide_by`.
         model: What the chain's bundle is of.
         sentiment: None if no pack reads it.
         clock: Tells both times.
@@ -59,7 +59,7 @@ class Trader:
         self,
         engine: Engine,
         journal: Journal,
-        chain: DecisionChain,
+        chain: DecisionChain | None,
         model: Model,
         sentiment: SentimentRow | None,
         *,
@@ -103,6 +103,10 @@ class Trader:
         for ts in times:
             ask(ts)
 
+    def decide_by(self, chain: DecisionChain, sentiment: SentimentRow | None) -> None:
+        """Decide by this from the next bar on."""
+        self._chain, self._sentiment = chain, sentiment
+
     # What is heard
 
     def hear(self, event: Event, made: MadeBar | None = None) -> None:
@@ -120,10 +124,6 @@ class Trader:
         """A time that was asked for has come."""
         self.hear(Timer(self._clock.market()))
 
-    def control(self, action: Control) -> None:
-        """A person spoke."""
-        self.hear(action)
-
     def on_bar(self, bar: ClosedBar, missed: str | None = None) -> None:
         """A bar has closed.
 
@@ -131,6 +131,7 @@ class Trader:
             bar: The next one.
             missed: Why nothing may be decided on it whatever it is: it closed long ago.
         """
+        assert self._chain is not None, "something decides"
         began = self._clock.wall_ns()
         row = None if self._sentiment is None else self._sentiment(bar.ts)
         step = self._chain.update(bar.row, row, valid=bar.valid)
@@ -169,6 +170,7 @@ class Trader:
     def swap(self, model: Model) -> None:
         """Decide by another model from the next bar on; it can take over from the one before."""
         assert model.takes_over_from(self.model), "another configuration needs another chain"
+        assert self._chain is not None, "something decides"
         self._chain.bundle = model.bundle
         self.model = model
 

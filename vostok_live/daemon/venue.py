@@ -50,7 +50,13 @@ class Venue:
 
 
 BINANCE = Venue("binance", BINANCE_ENDPOINTS, "wss://stream.binance.com:9443/stream", "real")
-TESTNET = Venue("testnet", TESTNET_ENDPOINTS, "wss://stream.testnet.binance.vision/stream", "paper")
+TESTNET = Venue(
+    "testnet",
+    TESTNET_ENDPOINTS,
+    "wss://stream.testnet.binance.vision/stream",
+    "paper",
+    restricts_keys=False,  # it has no /sapi
+)
 
 
 def embedded(url: str) -> Venue:

@@ -181,7 +181,8 @@ class UserStream:
             ]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                return done.pop().result()
+                # An error goes before a reason, where both came at once.
+                return max(done, key=lambda task: task.exception() is not None).result()
             finally:
                 for task in tasks:
                     task.cancel()

@@ -36,6 +36,7 @@ class Begins:
         previous: The trade before that; None where there is none.
         history: Hash of the lake's bars that were walked over; empty where there were none.
         elsewhere: Base that the account held at the first start, and that is not the engine's.
+        account: Names the exchange and the account there, without telling the key.
     """
 
     interval: str = "1m"
@@ -44,6 +45,7 @@ class Begins:
     previous: LastTick | None = None
     history: str = ""
     elsewhere: Decimal = Decimal(0)
+    account: str = ""
 
 
 @dataclass(frozen=True, slots=True)

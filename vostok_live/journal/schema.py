@@ -41,7 +41,8 @@ CREATE TABLE runs (
     next_id INTEGER NOT NULL,                   -- the first trade in them
     previous TEXT,                              -- the trade before it, JSON (LastTick)
     history TEXT NOT NULL,                      -- hash of the lake's bars before begin_us
-    elsewhere TEXT NOT NULL                     -- base in the account that is not the engine's
+    elsewhere TEXT NOT NULL,                    -- base in the account that is not the engine's
+    account TEXT NOT NULL                       -- exchange and key: no other is taken for it
 ) STRICT;
 
 -- What the engine heard, in the order it did. seq counts from 1 without a gap, over all runs.

@@ -27,7 +27,8 @@ from vostok_live.journal.rows import (
 
 _RUN = """
     SELECT run, seq, wall_us, engine_version, version, strategy, i.name, configuration, bundle,
-        config, rules, interval, begin_us, next_id, previous, history, elsewhere
+        config, rules, interval, begin_us, next_id, previous, history,
+        elsewhere, account
     FROM runs JOIN instruments i ON i.id = runs.instrument
 """
 
@@ -250,9 +251,16 @@ def _run(row: Sequence[Any]) -> Run:
         previous,
         history,
         elsewhere,
+        account,
     ) = row
     begins = Begins(
-        interval, begin_us, next_id, previous_from_text(previous), history, Decimal(elsewhere)
+        interval,
+        begin_us,
+        next_id,
+        previous_from_text(previous),
+        history,
+        Decimal(elsewhere),
+        account,
     )
     return Run(
         run,

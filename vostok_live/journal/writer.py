@@ -92,14 +92,14 @@ class Journal(Store):
             ).fetchone()
             run = db.execute(
                 "INSERT INTO runs VALUES "
-                "(NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "(NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     self._seq, now, start.version, CODE_VERSION, start.strategy, instrument,
                     start.configuration, start.bundle, start.config.run,
                     to_text(config_to_json(start.config)), to_text(rules_to_json(start.rules)),
                     start.begins.interval, start.begins.begin_us, start.begins.next_id,
                     previous_to_text(start.begins.previous), start.begins.history,
-                    f"{start.begins.elsewhere:f}",
+                    f"{start.begins.elsewhere:f}", start.begins.account,
                 ),
             ).lastrowid  # fmt: skip
             assert run is not None
