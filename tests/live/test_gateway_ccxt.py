@@ -66,7 +66,7 @@ def rejected(outcome: Outcome) -> Rejected:
 def test_an_order_that_fills_is_told_with_its_trades(tmp_path: Path) -> None:
     async def scenario(place: Place) -> None:
         port = place.port
-        assert port.capabilities == Capabilities(entry_list=True, replace=True)
+        assert port.capabilities == Capabilities(True, True, max_market=10**7)
         outcome = accepted(await port.send(buy()))
         (report,) = outcome.reports
         assert report.client_order_id == "vlx-1-e"

@@ -492,6 +492,32 @@ def test_flatten_closes_the_position_and_pauses() -> None:
     assert e.paused
 
 
+def test_no_position_is_larger_than_one_market_order_can_leave() -> None:
+    whole = entered(engine()).entry
+    assert whole is not None
+    capped = entered(engine(capabilities=Capabilities(max_market=whole.qty // 2)))
+    assert {order.qty for order in requests(capped)} == {whole.qty // 2}
+
+
+def test_what_one_market_order_can_not_leave_is_sold_in_parts() -> None:
+    e = engine()
+    placed = held(e)
+    assert placed.entry is not None
+    most = placed.entry.qty * 2 // 3
+    e.config = dataclasses.replace(e.config, capabilities=Capabilities(max_market=most))
+    (first,) = of(Replace, e.handle(Control(T0 + 2 * SECOND, "flatten")))
+    assert first.order.qty == most
+    for leg in (placed.take_profit, placed.stop_loss):
+        e.handle(OrderUpdate(T0 + 3 * SECOND, leg.client_order_id, "canceled"))
+    name, ts = first.order.client_order_id, T0 + 4 * SECOND
+    commands = e.handle(Fill(ts, name, 2, 10_000, most, 0, "taker"))
+    (second,) = of(Place, commands)
+    assert second.order.qty == placed.entry.qty - most
+    e.handle(Fill(ts, second.order.client_order_id, 3, 10_000, second.order.qty, 0, "taker"))
+    assert e.state == "flat"
+    assert e.account.position == 0
+
+
 def test_a_kill_while_entering_cancels_the_entry() -> None:
     e = engine()
     entered(e)

@@ -25,10 +25,13 @@ class Capabilities:
     Attributes:
         entry_list: An entry that carries its exits (OTOCO, OPOCO).
         replace: Cancel an order and send another.
+        max_market: Lots that one market order may have; 0 for any number. No position is larger, so
+            that it can always be left at once.
     """
 
     entry_list: bool = True
     replace: bool = True
+    max_market: int = 0
 
 
 @dataclass(frozen=True)

@@ -285,6 +285,8 @@ class Engine:
         )
         cap = entry_cap(rules.ticks(decision.reference), take_profit)
         lots = entry_lots(account.equity, account.cash, config.fraction_rate, cap, config.fee_rate)
+        if config.capabilities.max_market:
+            lots = min(lots, config.capabilities.max_market)
         # The stop has the lowest price of the list, so it is the first to be worth too little.
         if lots == 0 or lots * stop_loss < rules.min_notional:
             self.counts["too_small"] += 1

@@ -144,6 +144,7 @@ class Upkeep:
             if not market[0].resting and self._overdue():
                 self._alert("warning", "sell_slow", "the market sell has no answer yet")
             return False
+        most = min(held, self.config.capabilities.max_market or held)
         worth = held * self.account.mark
         can_sell = worth >= self.rules.min_notional and self.ts >= self.trade.sell_after
         if working:
@@ -154,7 +155,7 @@ class Upkeep:
                     order.cancel_asked = True
                 replaced = working[-1].client_order_id
                 self.register.next_list()
-                request = self.register.request("market", held, 0)
+                request = self.register.request("market", most, 0)
                 self.register.enter(self.trade, request)
                 self.out.append(Replace(replaced, request))
             else:
@@ -164,7 +165,7 @@ class Upkeep:
             return True
         if can_sell:
             self.register.next_list()
-            request = self.register.request("market", held, 0)
+            request = self.register.request("market", most, 0)
             self.register.enter(self.trade, request)
             self.out.append(Place(request))
         return False

@@ -54,4 +54,12 @@ def check(market: Mapping[str, Any] | None, instrument: Instrument, where: str) 
     return Capabilities(
         entry_list=bool(allowed.get("otoAllowed")),
         replace=bool(allowed.get("cancelReplaceAllowed")),
+        max_market=_most(market, instrument.quantity_step),
     )
+
+
+def _most(market: Mapping[str, Any], step: Decimal) -> int:
+    """Lots that one market order may have, by LOT_SIZE and MARKET_LOT_SIZE; 0 for any number."""
+    limits = (market["limits"].get(name) or {} for name in ("amount", "market"))
+    given = [Decimal(str(limit["max"])) for limit in limits if limit.get("max")]
+    return int(min(given) // step) if given else 0
