@@ -54,12 +54,14 @@ class Venue:
         bnb_prices: Price of a BNB in each quote asset, for commission that is paid in BNB.
 
     Attributes:
+        bnb_prices: As given.
         drafts: What makes orders of requests.
         execution: What carries orders out; the venue's own liquidity uses it too.
         listings: Symbols, by name.
     """
 
     def __init__(self, bnb_prices: Mapping[str, Decimal]) -> None:
+        self.bnb_prices = bnb_prices
         self.execution = Execution({DISCOUNT_ASSET: Decimal(1), **bnb_prices})
         self.listings: dict[str, Listing] = {}
         self.drafts = Drafts()

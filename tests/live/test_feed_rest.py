@@ -224,8 +224,9 @@ def test_an_exchange_that_contradicts_itself_is_an_error(scripted: Any) -> None:
         ask(exchange, lambda rest, _: rest.beginning(START + 60_000_000))
 
 
-def test_a_market_without_trades_begins_with_the_first(scripted: Any) -> None:
-    assert ask(scripted(), lambda rest, _: rest.beginning(START)) == Beginning(0, None)
+def test_a_market_without_trades_has_no_beginning_yet(scripted: Any) -> None:
+    with pytest.raises(FeedError, match="has never been traded"):
+        ask(scripted(), lambda rest, _: rest.beginning(START))
 
 
 def test_single_trades_begin_where_an_aggregate_does(scripted: Any) -> None:

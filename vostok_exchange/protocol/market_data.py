@@ -183,7 +183,13 @@ def ticker_day(call: Call) -> Payload | list[Payload]:
 
 
 def ticker_price(call: Call) -> Payload | list[Payload]:
-    """The last price."""
+    """The last price; of a BNB, which has no market here, the one that commission goes by."""
+    name = call.parameters.values.get("symbol", "")
+    bnb = call.exchange.desk.venue.bnb_prices.get(name.removeprefix("BNB"))
+    if bnb is not None and name.startswith("BNB") and name not in call.exchange.desk.venue.listings:
+        call.parameters.required("symbol", SYMBOL)
+        call.parameters.done()
+        return {"symbol": name, "price": f"{bnb:.8f}"}
 
     def one(listing: Listing) -> Payload:
         symbol = listing.symbol

@@ -208,7 +208,12 @@ class MarketRest:
                 return found[0].trade_id if self._aggregate else found[0].first_id
             newest = await self._agg_trades(limit=1)
             if not newest:
-                return 0
+                # Ids need not begin with 0, and one that never comes would be waited for.
+                raise FeedError(
+                    f"{self._symbol} has never been traded",
+                    where=self._asker.url,
+                    hint="bars begin with its first trade",
+                )
             if newest[-1].ts < ts:
                 return 1 + (newest[-1].trade_id if self._aggregate else newest[-1].last_id)
         raise FeedError(

@@ -387,9 +387,10 @@ class CcxtPort:
         if isinstance(outcome, Rejected) and outcome.meaning == "clock":
             await self.server_time()
             outcome, body = await self._try(method, params)
-        if isinstance(outcome, Rejected):
+        if isinstance(outcome, Rejected) and outcome.meaning != "clock":
             raise RequestRefused.of(outcome, self._endpoints.rest)
         if not isinstance(outcome, Accepted):
+            # One that was under way for too long twice can be put again.
             raise self._unanswered(method, outcome.text)
         try:
             return read(body)

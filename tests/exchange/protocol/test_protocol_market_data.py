@@ -244,6 +244,8 @@ def test_a_ticker_is_of_the_last_24_hours(play: Any, setup_of: Any) -> None:
         assert [row["symbol"] for row in both] == ["XYZUSDT", "ABCUSDT"]
         prices_now = await ok(visitor.get("/api/v3/ticker/price"))
         assert prices_now[0] == {"symbol": "ABCUSDT", "price": got["lastPrice"]}
+        bnb = await ok(visitor.get("/api/v3/ticker/price", symbol="BNBUSDT"))
+        assert bnb == {"symbol": "BNBUSDT", "price": "600.00000000"}
         book = await ok(visitor.get("/api/v3/ticker/bookTicker", symbol="ABCUSDT"))
         depth = await ok(visitor.get("/api/v3/depth", symbol="ABCUSDT", limit=1))
         assert [book["bidPrice"], book["bidQty"]] == depth["bids"][0]
