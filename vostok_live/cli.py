@@ -80,6 +80,9 @@ def run(
 ) -> None:
     """Trade until Ctrl-C or SIGTERM. Exits stay where they rest.
 
+    Where nothing may be entered (no model in service, a lake that ends too long ago) it starts only
+    if something is open, and sees to that alone.
+
     \b
     The account's key is read from BINANCE_APIKEY and BINANCE_SECRET, or from the files that
     BINANCE_APIKEY_FILE and BINANCE_SECRET_FILE name. Keep some BNB in the account, so that
@@ -178,12 +181,12 @@ def _verb(action: Action, about: str) -> None:
         debug: DebugOption = False,
     ) -> None:
         with _reported(debug=debug):
-            from vostok_live.service import client
+            from vostok_live.daemon.plan import JOURNAL
+            from vostok_live.seams import real_seams
+            from vostok_live.switch import control
 
-            done = client.control(_state(lake, strategy, instrument), action)
-            halted = f", kill switch: {done.killed}" if done.killed else ""
-            paused = ", entries paused" if done.paused else ""
-            typer.echo(f"{action}: {done.state}{paused}{halted}")
+            state = _state(lake, strategy, instrument)
+            typer.echo(asyncio.run(control(state, JOURNAL, action, real_seams())))
 
     example = f"vostok-live {action} demo_flow --instrument demo.spot.EDGE-USDT"
     command.__doc__ = f"{about}\n\n\b\nExample:\n  {example}\n"
@@ -193,7 +196,12 @@ def _verb(action: Action, about: str) -> None:
 _verb("pause", "Enter nothing more; an open position is seen to its end.")
 _verb("resume", "Enter again. Foreign trades and stray orders count as acknowledged.")
 _verb("flatten", "Close the position at the market and pause.")
-_verb("kill", "Close the position and throw the kill switch, which holds over every restart.")
+_verb(
+    "kill",
+    "Close the position and throw the kill switch, which holds over every restart.\n\n"
+    "Where no daemon runs the switch is thrown in its journal: the position is closed when the "
+    "daemon starts, and keeps its exits until then.",
+)
 _verb("reset", "Release the kill switch. Losses are measured from here on.")
 
 

@@ -57,10 +57,10 @@ def examine(
         venue = find_venue(exchange, project.lake_root, real=real)
         plan = make_plan("", project, strategy, instrument, venue, key)
         yield Finding("exchange", ok=True, detail=f"{venue.name}, {venue.rest}, {venue.money}")
+        yield _journal(plan)
         model = Model.load(plan.lake, strategy, str(plan.instrument.id))
         week = model.bundle.manifest.week
         yield Finding("model", ok=True, detail=f"{model.sha256[:16]}, of the week {week}, verified")
-        yield _journal(plan)
     except VostokError as error:
         yield _failed("plan", error)
         return
@@ -107,6 +107,9 @@ async def _asked(plan: Plan, model: Model, seams: Seams) -> AsyncIterator[Findin
                 yield Finding("exchange", ok=False, detail=f"{where}: no answer", hint="start it")
                 return
             now = seams.clock.market()
+            stale = _stale(plan, model, now)
+            if stale is not None:
+                yield stale
             await port.open()
             offset = f"its clock is {port.offset_ms} ms ahead of ours"
             yield Finding("symbol", ok=True, detail=f"trades as vostok.toml says; {offset}")
@@ -124,6 +127,19 @@ async def _asked(plan: Plan, model: Model, seams: Seams) -> AsyncIterator[Findin
             yield _failed("exchange", error)
         finally:
             await port.close()
+
+
+def _stale(plan: Plan, model: Model, now: int) -> Finding | None:
+    """What is wrong with a model whose time is over; None where it is not."""
+    until = model.serves_until(plan.timing.market_model_grace)
+    if now < until:
+        return None
+    return Finding(
+        "model",
+        ok=False,
+        detail=f"stale: it served until {utc(until):%F %T}, and it is {utc(now):%F %T}",
+        hint="see in Dagster why the weekly retraining promoted none, and run it",
+    )
 
 
 def _money(plan: Plan, balances: Mapping[str, Balance]) -> Finding:

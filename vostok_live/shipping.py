@@ -35,7 +35,7 @@ from vostok_live.journal.rows import (
     to_text,
 )
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Changes whenever the same journal makes other rows."""
 
 _RENAMED = {
@@ -171,6 +171,10 @@ def _start(reader: Reader, run: Run) -> dict[str, object]:
         "previous": previous_to_text(begins.previous),
         "history": begins.history,
         "elsewhere": f"{begins.elsewhere:f}",
+        "speed": start.speed,
+        "decide_within": start.decide_within,
+        "cut_before": run.cut_before,
+        "trade_before": run.trade_before,
         "engine": to_text(reader.snapshot_at(run.seq)),
     }
 

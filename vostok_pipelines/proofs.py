@@ -1,7 +1,8 @@
 """The days that a daemon traded on, and that have not been held against the pipeline yet.
 
 A day is due once its journal has been shipped, for reconciliation also once the archive's record of
-it is in the lake; and anew when either has changed. A schedule asks for unbroken ranges of them.
+it is in the lake; and anew when either has changed, for reconciliation also when that of the days
+around it has, to which positions reach. A schedule asks for unbroken ranges of them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,9 +34,11 @@ VERSIONS = {"parity": parity.CODE_VERSION, "reconciliation": reconciliation.CODE
 
 
 def proof_contents(lake: Lake, strategy: Strategy, instrument: str, day: date) -> dict[str, str]:
-    """Content hashes of what the journal and, where it is there, the archive say of a day."""
+    """Content hashes of what the journal and, where it is there, the archive say of a day, and of
+    those around it as far as positions reach."""
     found = Shipped(lake, strategy.name, instrument).contents(day)
-    return found | reconciliation.archived(lake, strategy, instrument, day)
+    found |= reconciliation.archived(lake, strategy, instrument, day)
+    return found | reconciliation.beside(lake, strategy, instrument, day)
 
 
 def contents_of(

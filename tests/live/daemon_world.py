@@ -106,6 +106,10 @@ parameters = { num_iterations = 20, num_leaves = 7 }
 margin_bps = -50.0
 fraction = 0.5
 """
+FAR_OFF = STRATEGY_FILE.replace("take_profit = 1.0", "take_profit = 9.0").replace(
+    "stop_loss = 1.0", "stop_loss = 9.0"
+)
+"""One whose positions end at their deadline, or because a person says so."""
 
 
 @dataclass(frozen=True)
@@ -176,12 +180,12 @@ class World:
         return bundle.sha256
 
 
-def make_world(root: Path) -> World:
+def make_world(root: Path, strategy_file: str = STRATEGY_FILE) -> World:
     """History from ticks to labels, and a promoted model."""
     root.mkdir(parents=True)
     (root / "vostok.toml").write_text(SETTINGS)
     (root / "strategies").mkdir()
-    (root / "strategies" / f"{STRATEGY}.toml").write_text(STRATEGY_FILE)
+    (root / "strategies" / f"{STRATEGY}.toml").write_text(strategy_file)
     world = World(root)
     lake, instrument, strategy = world.lake, world.instrument, world.strategy
     state = Market(instrument, SPEC).beginning(FIRST, SEED)

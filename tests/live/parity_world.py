@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -25,7 +26,7 @@ from vostok_core.labels.version import label_version
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import TIME
 from vostok_core.live.chain import DecisionChain
-from vostok_core.live.cuts import ClosedBar, LiveBars, Ticks
+from vostok_core.live.cuts import ClosedBar, Cut, LiveBars, Ticks
 from vostok_core.live.sentiment import LiveSentiment
 from vostok_core.market.bars import day_bars
 from vostok_core.market.days import CODE_VERSION
@@ -78,6 +79,7 @@ _KINDS: dict[type, RequestKind] = {
     Place: "place", PlaceList: "place_list", Cancel: "cancel", Replace: "replace",
 }  # fmt: skip
 _APART = 1_000 * DAY  # the wall's clock is ahead of the market's by so much
+DECIDE_WITHIN = 5 * SECOND
 
 
 def make_strategy() -> Strategy:
@@ -268,6 +270,10 @@ def nothing_withheld(bar: ClosedBar) -> str | None:
     return None
 
 
+class Killed(Exception):
+    """The daemon's process is no more."""
+
+
 @dataclass
 class Desk:
     """The exchange and everything around one daemon, from start to start.
@@ -277,6 +283,9 @@ class Desk:
         folder: Where the journal is.
         lost: Ids of trades that the daemon never sees.
         late: Ends of bars that a timer closes although their last trade is on its way.
+        slow: Ends of bars on which the daemon decides when they are older than it may be.
+        speed: Of market time, as the daemon takes it.
+        dies_at: End of a bar whose cut is the last thing that the daemon writes down.
         withheld: Why a decision on a bar is not acted on.
         controls: What people ask for, and when.
     """
@@ -285,6 +294,9 @@ class Desk:
     folder: Path
     lost: frozenset[int] = frozenset()
     late: frozenset[int] = frozenset()
+    slow: frozenset[int] = frozenset()
+    dies_at: int = 0
+    speed: float = 2.0
     withheld: Callable[[ClosedBar], str | None] = nothing_withheld
     controls: list[Control] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
@@ -294,8 +306,9 @@ class Desk:
     def __post_init__(self) -> None:
         strategy = self.world.strategy
         paths = (tick_path(self.world.of_day(day)) for day in each_day(BEGIN, LAST))
-        self.venue = SimulatedVenue(RULES, Costs.of(strategy), paths)
-        self.config = EngineConfig.from_strategy(strategy, run="abc123")
+        self.config = EngineConfig.from_strategy(strategy, run="abc123").at_speed(self.speed)
+        costs = replace(Costs.of(strategy), latency_us=self.config.latency_us)
+        self.venue = SimulatedVenue(RULES, costs, paths)
         self.items = news(np.random.default_rng(4), day_start(BEGIN), 2 * DAY, 40, "live")
 
     @property
@@ -312,7 +325,7 @@ class Desk:
             until: Microseconds.
             models: From which bar on which model is in service.
         """
-        with Journal.open(self.path, self.seams()) as journal:
+        with Journal.open(self.path, self.seams()) as journal, suppress(Killed):
             _Daemon(self, journal, list(models)).live(until)
 
 
@@ -333,7 +346,10 @@ class _Daemon:
         found = journal.recover(desk.config, RULES)
         cash = Account.opening(RULES.atoms(10_000))
         engine = Engine(desk.config, RULES, cash) if found is None else found.engine
-        start = RunStart("0", "tiny", NAME, "c", bundle.sha256, desk.config, RULES, begins)
+        start = RunStart(
+            "0", "tiny", NAME, "c", bundle.sha256, desk.config, RULES, begins, desk.speed,
+            DECIDE_WITHIN,
+        )  # fmt: skip
         journal.begin_run(start, engine.snapshot())
         self.sentiment = LiveSentiment(
             INSTRUMENT.id.base, MINUTE, SCORER, begin=past.begin_us, used=used, lag_us=MINUTE
@@ -341,20 +357,28 @@ class _Daemon:
         self.sentiment.seed(scores_frame(desk.known), seen_frame(desk.known))
         chain = caught_up(DecisionChain(bundle, world.strategy), past)
         retold = Retold(INSTRUMENT, begins, journal)
-        bars = list(retold.closed())
+        bars: list[ClosedBar] = []
+        missed: list[ClosedBar] = []
+        for bar in retold.closed():
+            (bars if bar.ts <= used else missed).append(bar)
         if bars:
             ends = np.array([bar.ts for bar in bars])
             rows = self.sentiment.rows(ends)
             valid = np.array([bar.valid for bar in bars])
             chain.catch_up(np.stack([bar.row for bar in bars]), rows, valid)
-        for part in retold.rest():
-            assert not list(retold.bars.push(part)), "a trade that closes a bar is cut at once"
         self.bars: LiveBars = retold.bars
         self.trader = Trader(
             engine, journal, chain, model, self.sentiment.row, clock=desk.clock,
-            measures=Measures(), withheld=desk.withheld,
+            measures=Measures(), withheld=desk.withheld, decide_within=DECIDE_WITHIN,
         )  # fmt: skip
         self.trader.begin(self.carry_out, lambda ts: heapq.heappush(desk.timers, ts))
+        for bar in missed:
+            self.trader.on_bar(bar, missed="missed")
+        for part in retold.rest():
+            for cut, closed in self.bars.push(part):
+                self.journal.record_cut(cut)
+                for bar in closed:
+                    self.trader.on_bar(bar, missed="missed")
 
     def carry_out(self, command: Sendable) -> None:
         sent = requests(command)
@@ -404,19 +428,24 @@ class _Daemon:
             np.array([tick.buyer_maker]), np.array([tick.trade_id]), np.array([-1]), np.array([-1]),
         )  # fmt: skip
         for cut, closed in self.bars.push(ticks):
-            self.journal.record_cut(cut)
-            for bar in closed:
-                self.on_bar(bar)
+            self.cut(cut, closed)
 
     def close(self, end: int) -> None:
         """A timer closes bars."""
         self.pass_time(end + _GRACE)
-        cut, closed = self.bars.close(end)
+        self.cut(*self.bars.close(end))
+
+    def cut(self, cut: Cut, closed: Sequence[ClosedBar]) -> None:
         self.journal.record_cut(cut)
+        if cut.ts == self.desk.dies_at:
+            self.desk.dies_at = 0
+            raise Killed
         for bar in closed:
             self.on_bar(bar)
 
     def on_bar(self, bar: ClosedBar) -> None:
+        if bar.ts in self.desk.slow:
+            self.desk.clock.us = max(self.desk.clock.us, bar.ts + DECIDE_WITHIN + 1)
         while self.models and bar.ts >= self.models[0][0]:
             self.trader.swap(Model(self.models.pop(0)[1], self.desk.world.strategy))
         self.trader.on_bar(bar)
@@ -462,9 +491,9 @@ class _Daemon:
             self.trader.hear(event)
 
 
-def trade(world: World, folder: Path) -> Desk:
+def trade(world: World, folder: Path, dies_at: int = 0) -> Desk:
     """A day and two hours: killed in the middle of a bar, another model put in service, trades that
-    are late or lost, decisions withheld, a pause."""
+    are late or lost, decisions that come too late or are withheld, a pause."""
     start = day_start(BEGIN)
     lost = world.of_day(NEXT).filter(
         pl.col("ts").to_physical() > day_start(NEXT) + HOUR + 30 * MINUTE
@@ -474,6 +503,8 @@ def trade(world: World, folder: Path) -> Desk:
         folder,
         lost=frozenset([lost]),
         late=frozenset(start + k * 97 * MINUTE for k in range(1, 16)),
+        dies_at=dies_at,
+        slow=frozenset(start + k * 13 * MINUTE for k in range(1, 120)),
         withheld=lambda bar: "test" if bar.ts // MINUTE % 11 == 0 else None,
         controls=[Control(start + 3 * HOUR, "pause"), Control(start + 4 * HOUR, "resume")],
     )

@@ -134,12 +134,25 @@ def test_holder_that_has_not_written_its_name_yet_is_another_process(path: Path)
 def test_newer_schema_is_refused_by_writers_and_readers(path: Path) -> None:
     written(path)
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
     connection.close()
     error = refused(path)
-    assert error.what == "the journal has schema 2, and this Vostok knows 1"
+    assert error.what == "the journal has schema 3, and this Vostok knows 2"
     assert error.hint == "run the newer Vostok that wrote it"
-    with pytest.raises(JournalError, match="schema 2"):
+    with pytest.raises(JournalError, match="schema 3"):
+        Reader.open(path)
+
+
+def test_older_schema_is_refused_by_writers_and_readers(path: Path) -> None:
+    written(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    error = refused(path)
+    assert error.what == "the journal has schema 1, and this Vostok writes 2"
+    assert error.hint is not None
+    assert "flatten and stop with the Vostok that wrote it" in error.hint
+    with pytest.raises(JournalError, match="schema 1"):
         Reader.open(path)
 
 

@@ -19,6 +19,7 @@ import aiohttp
 import polars as pl
 import pytest
 from aiohttp import web
+from msgspec import structs
 
 from vostok_core.lake.tables import TIME
 from vostok_core.live.cuts import ClosedBar, Cut, LiveBars, bars_from_journal
@@ -83,6 +84,7 @@ class Journal:
             on_cut=lambda cut: self.add("cut", cut),
             on_bar=lambda bar: self.add("bar", bar),
             on_refused=lambda tick: self.add("refused", tick),
+            on_held=lambda tick: self.add("held", tick),
         )
 
     def add(self, what: str, value: Any) -> None:
@@ -206,13 +208,109 @@ def test_a_trade_that_comes_after_its_bar_was_closed_counts_in_the_open_one() ->
     assert bits(again) == bits(journal.of("bar"))
 
 
-def test_a_trade_from_the_future_is_refused_and_missed() -> None:
+# Trades ahead of the clock
+
+BEFORE = LastTick(0, START - SECOND, 10.0, 1, 0)
+
+
+def again(journal: Journal) -> list[ClosedBar]:
+    """The bars that what was written down makes."""
+    ticks, cuts = frame(journal.ticks), journal.of("cut")
+    return bars_from_journal(ticks, cuts, instrument(), ["1m"], START, BEFORE)
+
+
+def ids(ticks: Sequence[Tick]) -> list[int]:
+    return [tick.trade_id for tick in ticks]
+
+
+def came(tick: Tick, seconds: float) -> Tick:
+    """A trade that arrived then."""
+    return structs.replace(tick, seen=START + int(seconds * SECOND))
+
+
+def test_a_trade_ahead_of_the_clock_and_all_after_it_wait_until_the_clock_has_reached_it() -> None:
     journal = Journal()
-    market = journal.market(open_bars(), HandClock(START + 20 * SECOND))
+    clock = HandClock(START + 20 * SECOND)
+    market = journal.market(open_bars(), clock)
     market.push([trade(1, 1), trade(2, 30.001), trade(3, 30)])
-    assert [tick.trade_id for tick in journal.of("refused")] == [2]
-    assert [tick.trade_id for tick in journal.ticks] == [1, 3]
-    assert journal.of("cut") == []
+    market.push([trade(4, 25)])
+    market.pass_time(always)
+    assert ids(journal.ticks) == [1]
+    assert ids(journal.of("held")) == [2]
+    assert market.wait() == pytest.approx(0.001)
+    clock.now += 1_000
+    market.pass_time(always)
+    assert ids(journal.ticks) == [1, 2, 3, 4]
+    assert [value is None for value in journal.of("held")] == [False, True]
+    assert journal.of("refused") == journal.of("cut") == []
+
+
+def test_a_clock_that_is_set_right_lets_go_of_what_waits() -> None:
+    journal = Journal()
+    clock = HandClock(START + HOUR)
+    clock.follow(MarketTime(0, -HOUR))
+    market = journal.market(open_bars(), clock)
+    market.push([trade(1, 1), trade(2, 3_595), trade(3, 3_599)])
+    assert (ids(journal.ticks), market.wait()) == ([1], 1.0)
+    clock.follow(MarketTime())
+    market.pass_time(always)
+    assert ids(journal.ticks) == [1, 2, 3]
+    assert len(journal.of("bar")) == 59
+    assert bits(again(journal)) == bits(journal.of("bar"))
+
+
+def test_no_bar_closes_while_a_trade_is_held_back() -> None:
+    journal = Journal()
+    clock = HandClock(START + 50 * SECOND)
+    market = journal.market(open_bars(), clock)
+    market.push([trade(1, 1), trade(2, 80), trade(3, 50)])
+    clock.now = START + 69 * SECOND
+    market.pass_time(always)
+    assert journal.of("cut") == []  # what waits may be of the bar
+    clock.now = START + 70 * SECOND
+    market.pass_time(always)
+    assert journal.of("cut") == [Cut(START + MINUTE, 1, "trade")]
+    clock.now += MINUTE
+    market.pass_time(always)
+    assert [(bar.row[7], bar.last_id, bar.valid) for bar in journal.of("bar")] == [
+        (1.0, 1, True), (2.0, 3, True),
+    ]  # fmt: skip
+    assert bits(again(journal)) == bits(journal.of("bar"))
+
+
+def test_a_stamp_that_can_not_be_meant_is_refused_after_patience_and_its_bar_is_invalid() -> None:
+    journal = Journal()
+    clock = HandClock(START + 20 * SECOND)
+    market = journal.market(open_bars(), clock)
+    absurd = came(trade(2, 7_200), 20)
+    market.push([trade(1, 10), absurd, trade(3, 15), came(trade(4, 7_200), 500)])
+    clock.now = START + 619 * SECOND
+    market.push([trade(5, 610)])
+    assert (journal.of("refused"), ids(journal.ticks)) == ([], [1])
+    clock.now += SECOND
+    market.pass_time(always)
+    assert (ids(journal.of("refused")), ids(journal.ticks)) == ([2], [1, 3])
+    assert journal.of("held") == [absurd]  # another one waits since then
+    clock.now = START + 1_100 * SECOND
+    market.pass_time(always)
+    assert (ids(journal.of("refused")), ids(journal.ticks)) == ([2, 4], [1, 3, 5])
+    assert journal.of("held") == [absurd, None]
+    valid = {bar.last_id: bar.valid for bar in journal.of("bar") if bar.last_id > 0}
+    assert valid == {3: False, 5: False}  # ids are broken in both
+    assert bits(again(journal)) == bits(journal.of("bar"))
+
+
+def test_a_stamp_is_not_refused_while_no_trade_after_it_says_otherwise() -> None:
+    """It may be our clock that is wrong."""
+    journal = Journal()
+    clock = HandClock(START + 20 * SECOND)
+    market = journal.market(open_bars(), clock)
+    market.push([trade(1, 10), came(trade(2, 7_200), 20), came(trade(3, 7_201), 21)])
+    clock.now = START + HOUR
+    market.pass_time(always)
+    assert journal.of("refused") == []
+    market.push([trade(4, 3_599)])
+    assert (ids(journal.of("refused")), ids(journal.ticks)) == ([2, 3], [1, 4])
 
 
 # The real capture, across midnight.
@@ -425,3 +523,34 @@ def test_bars_close_by_the_clock_but_not_while_trades_may_be_missing(
     assert bars[end].row[7] == (2.0 if end == START + MINUTE else 0.0)
     assert (bars[end + MINUTE].row[7], bars[end + MINUTE].last_id) == (1.0, 3)
     assert {cut.by for cut in journal.of("cut")} == {"timer"}
+
+
+def test_trades_ahead_of_the_clock_are_taken_from_the_feed_in_time_and_none_is_lost(
+    scripted: Any, agg_trade: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than may be held back: the rest waits in the feed."""
+    monkeypatch.setattr("vostok_live.market._HELD", 3)
+    ahead = START + 5 * MINUTE
+
+    async def script(link: Any) -> None:
+        await link.subscribed()
+        await link.trade(1, 2)
+        for k in range(3, 20):
+            await link.trade(k, ts=ahead + k * SECOND)
+        await link.gone()
+
+    exchange = scripted(script)
+    exchange.trades = [agg_trade(1), agg_trade(2)]
+    exchange.trades += [agg_trade(k, ts=ahead + k * SECOND) for k in range(3, 20)]
+
+    async def scenario(live: Live) -> None:
+        await live.until(lambda journal: journal.of("held"))
+        assert live.clock.market() < ahead
+        await live.until(lambda journal: len(journal.of("bar")) >= 7)
+
+    journal = play(scenario, exchange)
+    assert ids(journal.ticks) == list(range(1, 20))
+    assert journal.of("refused") == []
+    assert {bar.valid for bar in journal.of("bar")[1:]} == {True}
+    assert journal.of("bar")[5].row[7] == 17.0
+    assert bits(again(journal)) == bits(journal.of("bar"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -32,6 +34,7 @@ from vostok_core.live.parity import REQUIRED, Proof, prove
 from vostok_core.live.retell import tell_bars
 from vostok_core.live.shipped import Shipped
 from vostok_core.times import DAY, MINUTE, SECOND, day_start
+from vostok_core.trading.config import EngineConfig
 from vostok_live.news.rows import scores_frame
 from vostok_live.shipping import ship
 
@@ -99,18 +102,22 @@ def test_what_was_journaled_is_told_again_with_the_same_bits(traded: Traded) -> 
         assert (proof.differences, proof.reasons) == ([], [])
     counts = {kind: tally.compared for kind, tally in first.tallies.items()}
     assert tuple(counts) == PARITY_KINDS
-    assert counts["runs"] == 1
+    fields = len(EngineConfig.from_strategy(traded.world.strategy).to_json())
+    assert counts["runs"] == 1 + 2 * fields
     assert counts["bars"] == 1440 * 17
     assert counts["sentiment"] == 1440 * 3
     assert counts["features"] == 1440 * 65
     assert counts["events"] == 1440 * 2
     assert counts["scores"] == counts["probabilities"] == counts["decisions"] / 3 > 100
+    assert counts["withheld"] > 2 * counts["scores"] - 9  # each, and when it was asked about
     assert counts["heard"] == 1440
     assert counts["answers"] > 1440
     assert counts["commands"] > 100
     steps = traded.lake.read("live_steps", **PLACE, date=BEGIN)
     assert steps["bundle"].n_unique() == steps["run"].n_unique() == 2
-    assert steps["withheld"].drop_nulls().len() > 3
+    withheld = dict(steps["withheld"].drop_nulls().value_counts().iter_rows())
+    assert withheld.keys() == {"test", "late"}
+    assert min(withheld.values()) > 3
     assert (
         traded.lake.read("live_steps", **PLACE, date=NEXT)["bar_valid"].value_counts().height == 2
     )
@@ -235,6 +242,147 @@ def test_a_model_that_did_not_speak_is_found(tampered: Tampered, traded: Traded)
     assert {"scores", "decisions", "heard"} <= wrong(proof).keys()
 
 
+# What the engine was told, and what was withheld from it
+
+
+def tell_runs(tampered: Tampered, column: str, change: Callable[[Any], Any]) -> None:
+    """Change what was written down of the starts."""
+    runs = tampered.read("live_runs")
+    values = [change(value) for value in runs[column]]
+    told = pl.Series(column, values, dtype=runs.schema[column])
+    tampered.write("live_runs", runs.with_columns(told))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "run", "horizon_us", "take_profit", "stop_loss", "fraction", "taker_fee_bps", "latency_us",
+        "max_daily_loss", "max_drawdown", "cover_within_us", "retry_us",
+    ],
+)  # fmt: skip
+def test_an_engine_that_was_told_something_else_is_found(tampered: Tampered, name: str) -> None:
+    def change(text: str) -> str:
+        told = json.loads(text)
+        value = told[name]
+        told[name] = (
+            f"{value}x" if isinstance(value, str)
+            else value + 1 if isinstance(value, int)
+            else float(np.nextafter(value, 0))
+        )  # fmt: skip
+        return json.dumps(told)
+
+    tell_runs(tampered, "config", change)
+    proof = tampered.prove()
+    places = {each.place for each in proof.differences if each.kind == "runs"}
+    assert places >= {f"{name} of the engine of run {run}" for run in (1, 2)}
+    assert proof.verdict == "differs"
+
+
+def test_an_engine_of_another_speed_is_found(tampered: Tampered) -> None:
+    tell_runs(tampered, "speed", lambda speed: speed * 1.5)
+    proof = tampered.prove()
+    assert wrong(proof) == {"runs": 6}
+    assert {each.place.split()[0] for each in proof.differences} == {
+        "latency_us", "cover_within_us", "retry_us",
+    }  # fmt: skip
+
+
+def test_a_run_whose_first_bundle_is_gone_is_named(tampered: Tampered) -> None:
+    tell_runs(tampered, "bundle", lambda _: "0" * 64)
+    proof = tampered.prove()
+    assert (proof.verdict, proof.reasons) == ("untold", ["there is no bundle"])
+    assert proof.tallies["runs"].untold == 2
+
+
+def withhold(tampered: Tampered, before: str | None, after: str | None) -> int:
+    """Give a decision another reason; the end of its bar."""
+    steps = tampered.read("live_steps")
+    same = pl.col("withheld").is_null() if before is None else pl.col("withheld") == before
+    ts = int(steps.filter("event", same, ~at(NOON))["ts"].to_physical()[-1])
+    changed = pl.when(at(ts)).then(pl.lit(after)).otherwise(pl.col("withheld"))
+    tampered.write("live_steps", steps.with_columns(withheld=changed))
+    return ts
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "batch", "kinds"),
+    [
+        ("late", "test", "late", {"withheld"}),
+        ("late", "missed", "late", {"withheld"}),
+        ("late", None, "late", {"withheld", "heard"}),
+        ("test", "late", "told, or another reason", {"withheld"}),
+        ("test", "missed", "told, or another reason", {"withheld"}),
+        (None, "late", "told, or another reason", {"withheld", "heard"}),
+        ("test", None, None, {"heard"}),
+        (None, "test", None, {"heard"}),
+    ],
+)
+def test_a_decision_that_is_said_to_have_been_withheld_otherwise_is_found(
+    tampered: Tampered, before: str | None, after: str | None, batch: str | None, kinds: set[str]
+) -> None:
+    ts = withhold(tampered, before, after)
+    proof = tampered.prove()
+    assert wrong(proof) == dict.fromkeys(kinds, 1)
+    assert {each.ts for each in proof.differences} == {ts}
+    if batch is not None:
+        found = next(each for each in proof.differences if each.kind == "withheld")
+        assert (found.live, found.batch) == (after or "told", batch)
+
+
+def test_a_decision_that_is_withheld_where_none_was_due_is_found(tampered: Tampered) -> None:
+    steps = tampered.read("live_steps")
+    ts = int(steps.filter(~pl.col("event"))["ts"].to_physical()[-1])
+    changed = pl.when(at(ts)).then(pl.lit("late")).otherwise(pl.col("withheld"))
+    tampered.write("live_steps", steps.with_columns(withheld=changed))
+    proof = tampered.prove()
+    assert wrong(proof) == {"withheld": 1}
+    assert proof.differences[0].batch == "no decision was due"
+
+
+def test_a_decision_that_was_asked_about_after_the_engine_heard_of_it_is_found(
+    tampered: Tampered,
+) -> None:
+    ts = an_event(tampered)
+    steps = tampered.read("live_steps")
+    moved = pl.lit(ts + 3 * SECOND).cast(TIME)
+    changed = pl.when(at(ts)).then(moved).otherwise(pl.col("asked_ts"))
+    tampered.write("live_steps", steps.with_columns(asked_ts=changed))
+    proof = tampered.prove()
+    assert wrong(proof) == {"withheld": 1}
+    assert (proof.differences[0].ts, proof.differences[0].place) == (ts, "asked_ts")
+
+
+def test_a_bound_that_was_another_is_found(tampered: Tampered) -> None:
+    tell_runs(tampered, "decide_within", lambda within: within + SECOND)
+    proof = tampered.prove()
+    assert wrong(proof).keys() == {"withheld"}
+    assert {(each.live, each.batch) for each in proof.differences} == {
+        ("late", "told, or another reason")
+    }
+
+
+def test_decisions_that_were_missed_are_those_whose_bars_had_closed(
+    traded: Traded, tmp_path: Path
+) -> None:
+    """The daemon is killed between a cut and what is made of its bar."""
+    steps = traded.lake.read("live_steps", **PLACE, date=BEGIN)
+    due = steps.filter("event", pl.col("withheld").is_null())["ts"].to_physical()
+    died = int(due.filter(due > START + HOUR)[0])
+    world = traded.world.copy(tmp_path / "lake")
+    desk = trade(world, tmp_path / "state", died)
+    ship(desk.path, world.lake, "tiny", NAME)
+    tampered = Tampered(world.lake)
+    steps = tampered.read("live_steps").filter(at(died))
+    assert steps.select("run", "withheld", "asked_ts").row(0) == (2, "missed", None)
+    assert tampered.prove().holds
+    run = Shipped(world.lake, "tiny", NAME).runs()[1]
+    assert run.cut_before == died
+    withhold(tampered, "missed", "late")
+    proof = tampered.prove()
+    assert wrong(proof) == {"withheld": 1}
+    assert (proof.differences[0].live, proof.differences[0].batch) == ("late", "missed")
+
+
 # Something that is missing, or stands elsewhere
 
 
@@ -333,6 +481,27 @@ def test_an_engine_that_began_with_something_else_is_found(tampered: Tampered) -
     proof = tampered.prove()
     assert wrong(proof) == {"runs": 1}
     assert proof.differences[0].place == "what the engine knew when run 2 began"
+
+
+def test_an_event_that_a_clock_behind_midnight_put_under_the_day_before_is_found_there(
+    tampered: Tampered,
+) -> None:
+    """The clock is set back between the events of a day, which are those of two then."""
+    events = tampered.read("live_events", NEXT)
+    quiet = next(
+        seq
+        for seq, body in events.filter(kind="BarClosed").select("seq", "body").iter_rows()
+        if not json.loads(body)["decision"] and json.loads(body)["ts"] > day_start(NEXT) + MINUTE
+    )
+    before_midnight = pl.lit(day_start(NEXT) - SECOND).cast(TIME)
+    for name in ("live_events", "live_commands"):
+        first, second = tampered.read(name), tampered.read(name, NEXT)
+        moved = second.filter(seq=quiet).with_columns(ts=before_midnight)
+        tampered.write(name, pl.concat([first, moved]))
+        tampered.write(name, second.filter(pl.col("seq") != quiet), NEXT)
+    for day in (BEGIN, NEXT):
+        proof = tampered.prove(day)
+        assert proof.holds, (day, proof.reasons, proof.differences[:3])
 
 
 # What can't be told again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 from tests.live.parity_world import BEGIN, HOUR, INSTRUMENT, NAME, NEXT, Traded, World, news
 from vostok_core.errors import DataError, MissingPartition
 from vostok_core.lake.schemas import validate
+from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import TIME, table
 from vostok_core.live.against_archive import (
     UNEXPLAINED,
@@ -25,6 +27,7 @@ from vostok_core.live.reconciliation import Reconciliation, archived, is_archive
 from vostok_core.times import DAY, MINUTE, SECOND, day_start
 from vostok_core.trading.rules import Rules
 from vostok_live.news.rows import scores_frame
+from vostok_pipelines.proofs import proof_contents
 
 PLACE = {"strategy": "tiny", "instrument": NAME}
 START = day_start(BEGIN)
@@ -117,6 +120,67 @@ def test_live_positions_are_matched_with_simulated_ones(
     assert passed["cause"].unique().to_list() == ["paused"]
     assert passed["ts"].is_between(START + 3 * HOUR, START + 4 * HOUR).all()
     assert first.trades["simulated"] == first.trades["both"] + passed.height
+
+
+# A position that is held over midnight
+
+
+def held_over_midnight(lake: Lake) -> int:
+    """The decision on it."""
+    commands = [lake.read("live_commands", **PLACE, date=day) for day in (BEGIN, NEXT)]
+    spans = live_trades(pl.concat(commands), Rules.of(INSTRUMENT)).select(
+        pl.col("decision_ts", "entry_ts", "exit_ts").to_physical()
+    )
+    midnight = day_start(NEXT)
+    ((decision, _, _),) = spans.filter(
+        pl.col("entry_ts") < midnight, pl.col("exit_ts") > midnight
+    ).iter_rows()
+    return int(decision)
+
+
+def test_a_position_that_is_held_over_midnight_is_matched_on_the_day_it_was_decided_on(
+    found: dict[str, Reconciliation], archive: World
+) -> None:
+    decision = held_over_midnight(archive.lake)
+    matched = of(found["first"], "entry_price", "exit_price", "exit_time", "net_return")
+    pair = matched.filter(ts=decision)
+    assert pair["kind"].to_list() == ["entry_price", "exit_price", "exit_time", "net_return"]
+    assert pair["difference"].to_list()[:3] == [0.0, 0.0, 0.0]
+    (leave,) = pair.filter(kind="exit_time").iter_rows(named=True)
+    assert decision + leave["live"] * 1e3 > day_start(NEXT)
+    # On the next day it is simulated from its decision on, so that what it kept from being entered
+    # is not entered there either.
+    second = found["second"]
+    assert of(second, "only_simulated", "only_live", "exit_reason").is_empty()
+    assert of(second, "net_return")["ts"].min() > day_start(NEXT)
+    assert second.trades["live"] == second.trades["simulated"] == second.trades["both"] > 0
+
+
+def test_where_the_archive_lacks_the_day_it_began_on_the_simulation_begins_at_its_end(
+    archive: World, tmp_path: Path
+) -> None:
+    world = archive.copy(tmp_path / "lake")
+    rmtree(world.lake.partition("ticks", instrument=NAME, date=BEGIN))
+    alone = reconcile(world.lake, world.strategy, INSTRUMENT, NEXT)
+    assert of(alone, "only_simulated", "only_live").is_empty()
+    assert alone.trades["live"] == alone.trades["both"] > 0
+
+
+def test_where_the_archive_lacks_the_day_it_ended_on_it_is_still_open_there(
+    archive: World, tmp_path: Path
+) -> None:
+    """And what is made of it is another once that day is there."""
+    world = archive.copy(tmp_path / "lake")
+    lake, decision = world.lake, held_over_midnight(archive.lake)
+    rmtree(lake.partition("ticks", instrument=NAME, date=NEXT))
+    early = reconcile(lake, world.strategy, INSTRUMENT, BEGIN)
+    (alone,) = of(early, "only_live").iter_rows(named=True)
+    assert (alone["ts"], alone["cause"]) == (decision, "still open")
+    before = proof_contents(lake, world.strategy, NAME, BEGIN)
+    lake.write("ticks", world.of_day(NEXT), code_version="t", instrument=NAME, date=NEXT)
+    after = proof_contents(lake, world.strategy, NAME, BEGIN)
+    assert set(after) - set(before) == {f"ticks/{NEXT}"}
+    assert {f"live_events/{NEXT}", f"live_commands/{NEXT}"} <= set(before)
 
 
 def test_the_findings_fit_their_table_and_the_summary_counts_them_all(

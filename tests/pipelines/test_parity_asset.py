@@ -104,7 +104,7 @@ def test_days_that_were_traded_are_proven_and_the_check_holds(traded_project: Pr
     with dg.DagsterInstance.from_config(str(traded_project.dagster_home)) as instance:
         said = record(instance, "tiny/parity", BEGIN)
         assert said["verdict"].value == "holds"
-        assert said["dagster/partition_row_count"].value == 11
+        assert said["dagster/partition_row_count"].value == 12
         assert "| features |" in str(said["kinds"].value)
         evaluation = check_of(instance)
         assert evaluation.passed

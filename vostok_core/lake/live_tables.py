@@ -47,7 +47,7 @@ def _wall(description: str, name: str = "wall_ts", *, nullable: bool = False) ->
 
 PARITY_KINDS = (
     "runs", "bars", "sentiment", "features", "events", "scores", "probabilities", "decisions",
-    "heard", "answers", "commands",
+    "withheld", "heard", "answers", "commands",
 )  # fmt: skip
 """What the proof of parity compares, in the order of the chain (`vostok_core.live.parity`)."""
 
@@ -72,6 +72,15 @@ LIVE_TABLES: tuple[Table, ...] = (
             Column("previous", pl.String, "the trade before it: LastTick, JSON", nullable=True),
             Column("history", pl.String, "hash of the lake's bars before them; may be empty"),
             Column("elsewhere", pl.String, "base in the account that is not the engine's; decimal"),
+            Column("speed", _F, "seconds of market time in a second"),
+            Column(
+                "decide_within",
+                pl.Int64,
+                "age of a bar beyond which nothing is entered on it",
+                "µs of market time",
+            ),
+            Column("cut_before", TIME, "end of the newest bars cut before it", nullable=True),
+            Column("trade_before", pl.Int64, "id of the newest trade before it", nullable=True),
             Column("engine", pl.String, "what the engine knew when it started: a snapshot, JSON"),
         ),
         "Every start of the daemon, by the day from which on bars are made of its trades.",
@@ -127,6 +136,9 @@ LIVE_TABLES: tuple[Table, ...] = (
             Column("reference", _F, "close of the event's bar", "quote per base", nan=True),
             Column(
                 "withheld", pl.String, "why the engine was not told the decision", nullable=True
+            ),
+            Column(
+                "asked_ts", TIME, "when it was asked whether to act on the decision", nullable=True
             ),
             _wall("when it was written down"),
         ),

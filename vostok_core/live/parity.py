@@ -19,29 +19,27 @@ from itertools import groupby
 
 import numpy as np
 import polars as pl
-from pydantic import ValidationError
 
-from vostok_core.errors import BundleError, VostokError
+from vostok_core.errors import VostokError
 from vostok_core.features.inputs import CLOSE, SENTIMENT_FIELDS
-from vostok_core.hashing import canonical_json
 from vostok_core.lake.live_tables import PARITY_KINDS
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import TIME, table
 from vostok_core.live.rehear import rehear
 from vostok_core.live.remake import Made, make_again, walked_over
 from vostok_core.live.shipped import Beginning, Shipped, ShippedRun
+from vostok_core.live.spoken import Bundles, Spoken
 from vostok_core.live.tally import Difference, Tally
+from vostok_core.live.terms import compare_config, compare_withheld
 from vostok_core.live.told import Heard
 from vostok_core.market.bars import BAR_FIELDS
 from vostok_core.market.instrument import Instrument
-from vostok_core.models.bundle import Bundle
-from vostok_core.models.bundle_folder import load_kept
 from vostok_core.sentiment.scorer import Scorer
-from vostok_core.strategy import Strategy, StrategyFile
+from vostok_core.strategy import Strategy
 from vostok_core.times import DAY, day_start
 from vostok_core.trading.events import BarClosed, Decision
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Changes whenever the same journal and lake give another result."""
 
 REQUIRED = ("bars", "features", "events", "heard")
@@ -55,7 +53,8 @@ _FOLLOWS = {
     "scores": ("features", "events"),
     "probabilities": ("scores",),
     "decisions": ("events", "features", "bars"),
-    "heard": ("decisions", "probabilities", "events", "bars"),
+    "withheld": ("events",),
+    "heard": ("decisions", "probabilities", "events", "withheld", "bars"),
 }
 """What a kind is computed from: a difference there makes one here."""
 
@@ -134,19 +133,6 @@ class Proof:
         return pl.DataFrame(rows, schema=physical, orient="row").cast(pl.Schema(schema))
 
 
-@dataclass(frozen=True)
-class _Model:
-    """A bundle that spoke, and the strategy it was trained as."""
-
-    bundle: Bundle
-    strategy: Strategy
-
-    @property
-    def configuration(self) -> str:
-        """What features depend on: bundles that share it are made again together."""
-        return canonical_json([self.strategy.resolved(), list(self.bundle.manifest.features)])
-
-
 def prove(
     lake: Lake,
     strategy: str,
@@ -175,25 +161,42 @@ def prove(
     wanted = sorted(set(days))
     proofs = {day: Proof(day) for day in wanted}
     runs = shipped.runs()
-    heard = Heard(shipped)
+    heard, bundles = Heard(shipped), Bundles(lake)
     for month, group in groupby(wanted, key=lambda day: day.replace(day=1)):
         steps = {day: shipped.read("live_steps", day) for day in group}
-        _prove_month(shipped, instrument, runs, month, steps, proofs, heard, scorer)
+        _prove_month(shipped, instrument, runs, bundles, month, steps, proofs, heard, scorer)
+    for day, proof in proofs.items():
+        _prove_configs(shipped, runs, bundles, day, proof)
     rehear(shipped, runs, {day: proof.tallies for day, proof in proofs.items()})
     return [proofs[day] for day in wanted]
+
+
+def _prove_configs(
+    shipped: Shipped, runs: Sequence[ShippedRun], bundles: Bundles, day: date, proof: Proof
+) -> None:
+    """Compare what the engines were told that heard something on a day."""
+    heard = set(shipped.read_days("live_events", [day])["run"].unique())
+    for run in runs:
+        if run.run not in heard:
+            continue
+        model = bundles.load(run.bundle)
+        if isinstance(model, VostokError):
+            proof.tallies["runs"].cannot_tell(1, model.what)
+        else:
+            compare_config(proof.tallies["runs"], day_start(day), run, model.strategy)
 
 
 def _prove_month(
     shipped: Shipped,
     instrument: Instrument,
     runs: Sequence[ShippedRun],
+    bundles: Bundles,
     month: date,
     steps: Mapping[date, pl.DataFrame],
     proofs: Mapping[date, Proof],
     heard: Heard,
     scorer: Scorer | None,
 ) -> None:
-    models: dict[str, _Model | VostokError] = {}
     for beginning, own in _by_beginning(runs).items():
         grids = {run.run: run for run in own}
         here = {d: f.filter(pl.col("run").is_in(list(grids))) for d, f in steps.items()}
@@ -203,11 +206,9 @@ def _prove_month(
         made: dict[str, Made | VostokError] = {}
         for day, frame in here.items():
             tallies = proofs[day].tallies
+            newest = {cut.ts: cut.last_id for cut in shipped.cuts(day)}
             for (run, bundle), part in frame.group_by("run", "bundle", maintain_order=True):
-                sha256 = str(bundle)
-                if sha256 not in models:
-                    models[sha256] = _load(shipped.lake, sha256)
-                model = models[sha256]
+                model = bundles.load(str(bundle))
                 if isinstance(model, VostokError):
                     _untold(tallies, part.height, model.what)
                     continue
@@ -219,7 +220,7 @@ def _prove_month(
                 if isinstance(again, VostokError):
                     _untold(tallies, part.height, again.what)
                 else:
-                    _compare(tallies, part, model, again, grids[run], heard)
+                    _compare(tallies, part, model, again, grids[run], newest, heard)
         told = next((each for each in made.values() if isinstance(each, Made)), None)
         if told is not None:  # whatever the features, the bars are the same
             _look_for_unmade(told, steps, proofs)
@@ -237,19 +238,6 @@ def _by_beginning(runs: Sequence[ShippedRun]) -> dict[Beginning, list[ShippedRun
     for run in runs:
         found.setdefault(run.beginning, []).append(run)
     return found
-
-
-def _load(lake: Lake, sha256: str) -> _Model | VostokError:
-    folder = lake.root / "models" / "bundles" / sha256
-    try:
-        bundle, _ = load_kept(folder, sha256=sha256)
-        settings = StrategyFile.model_validate(bundle.manifest.settings)
-    except VostokError as error:
-        return error
-    except ValidationError as error:
-        said = f"the strategy in its manifest can't be used ({error.error_count()} problems)"
-        return BundleError(said, where=folder, hint="prove it with the Vostok that trained it")
-    return _Model(bundle, Strategy(bundle.manifest.strategy, settings))
 
 
 def _make(
@@ -277,9 +265,10 @@ def _untold(tallies: Mapping[str, Tally], count: int, why: str) -> None:
 def _compare(
     tallies: Mapping[str, Tally],
     steps: pl.DataFrame,
-    model: _Model,
+    model: Spoken,
     made: Made,
     run: ShippedRun,
+    newest: Mapping[int, int],
     heard: Heard,
 ) -> None:
     """Compare the steps of a run and a bundle on a day with what is made again."""
@@ -312,6 +301,7 @@ def _compare(
         places = [_NUMBERS.index(name) for name in names]
         live = _matrix(steps, names)[due]
         tallies[kind].doubles(ts[due], names, live, said[np.ix_(due, places)])
+    compare_withheld(tallies["withheld"], steps, event, run, newest, heard)
     withheld = steps["withheld"].to_list()
     for n in range(ts.size):
         told = Decision(*map(float, said[n, 1:])) if event[n] and withheld[n] is None else None
@@ -328,7 +318,7 @@ _SAID = {
 }
 
 
-def _decisions(model: _Model, made: Made, at: np.ndarray) -> np.ndarray:
+def _decisions(model: Spoken, made: Made, at: np.ndarray) -> np.ndarray:
     """What the model says at bars, shape (bars, 5), columns `_NUMBERS`; NaN where no decision is
     due. All of them are scored in one call."""
     said = np.full((at.size, len(_NUMBERS)), np.nan)

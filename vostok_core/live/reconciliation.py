@@ -42,7 +42,7 @@ from vostok_core.strategy import Strategy
 from vostok_core.times import DAY, day_of, day_start
 from vostok_core.times import days as each_day
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Changes whenever the same journal and lake give other findings."""
 
 _DAY = timedelta(days=1)
@@ -116,6 +116,27 @@ def archived(lake: Lake, strategy: Strategy, instrument: str, day: date) -> dict
 def is_archived(lake: Lake, strategy: Strategy, instrument: str, day: date) -> bool:
     """Whether all is there that a live day is held against."""
     return len(archived(lake, strategy, instrument, day)) == len(_archive(strategy))
+
+
+def beside(lake: Lake, strategy: Strategy, instrument: str, day: date) -> dict[str, str]:
+    """Content hashes of what is there of the days around one, to which positions of the day may
+    reach: the archive's trades, and what the engine heard and answered."""
+    journal = {"strategy": strategy.name, "instrument": instrument}
+    tables = [("ticks", {"instrument": instrument})]
+    tables += [(name, journal) for name in ("live_events", "live_commands")]
+    return {
+        f"{name}/{each}": lake.info(name, **keys, date=each).content_hash
+        for each in _around(strategy, day)
+        for name, keys in tables
+        if each != day and lake.exists(name, **keys, date=each)
+    }
+
+
+def _around(strategy: Strategy, day: date) -> list[date]:
+    """A day, and those around it in which a position may have been decided on or come to its end:
+    one that is decided on at midnight, too, whose exit takes a while."""
+    reach = strategy.horizon_us // DAY + 1
+    return list(each_day(day - reach * _DAY, day + reach * _DAY))
 
 
 def _archive(strategy: Strategy) -> list[tuple[str, dict[str, str]]]:
@@ -215,17 +236,18 @@ def _against_simulation(
 ) -> tuple[list[Deviation], dict[str, int]]:
     run = runs[max(shipped.read("live_steps", day)["run"].to_list())]
     start, end = day_start(day), day_start(day) + DAY
-    # A position that was held at midnight was decided on the day before, or farther back.
-    reach = -(-strategy.horizon_us // DAY)
-    around = list(each_day(day - reach * _DAY, day + reach * _DAY))
+    around = _around(strategy, day)
     events = shipped.read_days("live_events", around)
     commands = shipped.read_days("live_commands", around)
     live = live_trades(commands, run.rules)
     held = _spans(live)
-    begin = min([start, *(since for since, until in held if since <= start < until)])
+    # A position that was held at midnight was decided on the day before, or farther back.
+    over_midnight = [span for span in held if span[0] <= start < span[1]]
+    begin = min([start, *(since for since, _ in over_midnight)])
     recorded = _recorded_days(shipped.lake, instrument, day_of(begin), around[-1])
-    if day not in recorded:  # the day before is not there
-        begin, recorded = start, _recorded_days(shipped.lake, instrument, day, around[-1])
+    if day not in recorded:  # the day before is not there: from the end of that position on
+        begin = max([start, *(until for _, until in over_midnight)])
+        recorded = _recorded_days(shipped.lake, instrument, day, around[-1])
     paths = (
         tick_path(shipped.lake.read("ticks", instrument=str(instrument.id), date=each))
         for each in recorded

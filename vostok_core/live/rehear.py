@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
@@ -24,6 +24,7 @@ from vostok_core.trading.events import event_from_json
 Tallies = Mapping[str, Tally]
 
 _COLUMNS = ("seq", "run", "ts", "body")
+_DAY = timedelta(days=1)
 
 
 def rehear(shipped: Shipped, runs: Sequence[ShippedRun], proofs: Mapping[date, Tallies]) -> None:
@@ -59,7 +60,8 @@ def _between(
 ) -> pl.DataFrame:
     """Rows of events after a start, through one of them, with the day that they stand under."""
     keys = {"strategy": shipped.strategy, "instrument": shipped.instrument}
-    since = day_of(start.beginning.begin_us)
+    # A clock that was set back at midnight leaves events under the day before.
+    since, until = day_of(start.beginning.begin_us) - _DAY, until + _DAY
     parts = [
         shipped.read(name, day).with_columns(day=pl.lit(day))
         for day in shipped.lake.days(name, **keys)

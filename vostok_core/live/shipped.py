@@ -54,6 +54,12 @@ class ShippedRun:
         config: What the engine was told.
         rules: The grid of its integers.
         engine: What the engine knew, as `Engine.snapshot`.
+        bundle: SHA-256 of the manifest of the bundle in service then.
+        name: Its part of client order ids.
+        speed: Seconds of market time in a second.
+        decide_within: Age of a bar beyond which nothing is entered on it; market time, µs.
+        cut_before: End of the newest bars that were cut before it, microseconds; None for none.
+        trade_before: Id of the newest trade written down before it; None for none.
     """
 
     run: int
@@ -63,6 +69,23 @@ class ShippedRun:
     config: EngineConfig
     rules: Rules
     engine: dict[str, Any]
+    bundle: str
+    name: str
+    speed: float
+    decide_within: int
+    cut_before: int | None
+    trade_before: int | None
+
+    def had_closed(self, ts: int, newest: int | None) -> bool:
+        """Whether a bar closed before the run began, or by a trade that came before it did.
+
+        Args:
+            ts: End of the bar, microseconds.
+            newest: Id of the newest trade that counts in it or before it; None if not known.
+        """
+        if self.cut_before is not None and ts <= self.cut_before:
+            return True
+        return newest is not None and self.trade_before is not None and newest < self.trade_before
 
 
 @dataclass(frozen=True)
@@ -124,7 +147,10 @@ class Shipped:
         """Every start of the daemon, the first first."""
         keys = {"strategy": self.strategy, "instrument": self.instrument}
         rows = self.read_days("live_runs", self.lake.days("live_runs", **keys)).sort("run")
-        return [_run(row) for row in rows.with_columns(_us("ts")).iter_rows(named=True)]
+        return [
+            _run(row)
+            for row in rows.with_columns(_us("ts"), _us("cut_before")).iter_rows(named=True)
+        ]
 
     def cuts(self, day: date) -> list[Cut]:
         """Where the day's bars ended; none if it has not been shipped."""
@@ -142,6 +168,12 @@ def _run(row: dict[str, Any]) -> ShippedRun:
         EngineConfig.from_json(json.loads(row["config"])),
         Rules.from_json(json.loads(row["rules"])),
         json.loads(row["engine"]),
+        row["bundle"],
+        row["name"],
+        row["speed"],
+        row["decide_within"],
+        row["cut_before"],
+        row["trade_before"],
     )
 
 

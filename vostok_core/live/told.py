@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
@@ -14,6 +14,8 @@ from vostok_core.live.shipped import Shipped
 from vostok_core.live.tally import Tally, shown
 from vostok_core.times import day_of
 from vostok_core.trading.events import BarClosed, event_to_json
+
+_DAY = timedelta(days=1)
 
 
 class Heard:
@@ -43,6 +45,11 @@ class Heard:
         else:
             tally.differ(again.ts, *_first_field(live, batch))
 
+    def when(self, run: int, ts: int) -> int | None:
+        """Market time when the engine was told of a bar, microseconds; None if it was not."""
+        found = next(self._find(run, ts), None)
+        return None if found is None else found[0]
+
     def look_for_unmade(self, day: date, steps: pl.DataFrame, tally: Tally) -> None:
         """Count bars that the engine was told of under a day and that are no steps."""
         made = {day: set(zip(steps["run"], steps["ts"].to_physical(), strict=True))}
@@ -64,17 +71,20 @@ class Heard:
         return int(inputs.get("seq", "0")) > self._newest
 
     def _find(self, run: int, ts: int) -> Iterator[tuple[int, str]]:
-        """Under the day of its bar, or a later one: bars are closed late after an outage."""
+        """Under the day of its bar, or a later one: bars are closed late after an outage. Or under
+        the day before, by a clock that is behind the exchange's."""
+        first = day_of(ts - 1) - _DAY
         for day in self._days:
-            if day >= day_of(ts - 1) and (run, ts) in (known := self._of(day)):
+            if day >= first and (run, ts) in (known := self._of(day)):
                 yield known[run, ts]
 
     def _of(self, day: date) -> dict[tuple[int, int], tuple[int, str]]:
         if day not in self._read:
             rows = self._shipped.read_days("live_events", [day]).filter(kind="BarClosed")
+            times = rows["ts"].to_physical()
             self._read[day] = {
-                (run, json.loads(body)["ts"]): (seq, body)
-                for seq, run, body in rows.select("seq", "run", "body").iter_rows()
+                (run, json.loads(body)["ts"]): (ts, body)
+                for ts, run, body in zip(times, rows["run"], rows["body"], strict=True)
             }
         return self._read[day]
 

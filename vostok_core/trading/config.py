@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -108,6 +108,20 @@ class EngineConfig:
             taker_fee_bps=costs.taker_fee_bps,
             latency_us=strategy.latency_us,
             capabilities=capabilities or Capabilities(),
+        )
+
+    def at_speed(self, speed: float) -> Self:
+        """The same where market time goes faster than the wall's: what is meant by the wall (how
+        long requests are under way and waited for) passes sooner.
+
+        Args:
+            speed: Seconds of market time in a second.
+        """
+        return replace(
+            self,
+            latency_us=round(self.latency_us * speed),
+            cover_within_us=round(self.cover_within_us * speed),
+            retry_us=round(self.retry_us * speed),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -23,14 +23,19 @@ from vostok_live.market import Market
 from vostok_live.seams import Seams
 from vostok_live.service import logs
 from vostok_live.service.measures import Measures
+from vostok_live.service.status import Reason
 
 _log = logging.getLogger(f"{logs.ROOT}.market")
 
 _ROOM = 200_000  # trades that may wait to be looked at
 _PATIENCE = 600.0
-"""Seconds that missing trades are asked for before they are given up. Nothing is entered meanwhile,
-and a bar that lacks trades makes features useless for as long as they look back."""
+"""Seconds that missing trades are asked for before they are given up, and that one ahead of the
+clock is held back before it is. Nothing is entered meanwhile, and a bar that lacks trades makes
+features useless for as long as they look back."""
 _AHEAD = 5_000_000  # microseconds of the wall that a trade may be ahead of our clock
+_CODE = "trade_ahead"
+_QUIET = 600.0
+"""Seconds in which a person is told once of trades ahead of the clock: they come in numbers."""
 
 
 class MarketSide:
@@ -50,6 +55,10 @@ class MarketSide:
         triggered: Called with the wall's time at which what may close a bar arrived.
         tell: Tells a person.
         on_connected: Called when a connection is up.
+
+    Attributes:
+        doubts: Why nothing may be entered, by code: `trade_ahead` while trades are held back.
+        refused: Trades that were.
     """
 
     def __init__(
@@ -75,6 +84,9 @@ class MarketSide:
         self.last: Tick | None = None
         self.connections = 0
         self.refused = 0
+        self.doubts: dict[str, Reason] = {}
+        self._told_ns: dict[str, int] = {}
+        self._clock = seams.clock
         self._journal = journal
         self._measures = measures
         self._triggered = triggered
@@ -111,6 +123,8 @@ class MarketSide:
             on_cut=self._cut,
             on_bar=on_bar,
             on_refused=self._refuse,
+            on_held=self._hold,
+            patience=_PATIENCE,
         )
 
     async def run(self) -> None:
@@ -130,11 +144,31 @@ class MarketSide:
     def _cut(self, cut: Cut) -> None:
         self._journal.record_cut(cut)
 
+    def _hold(self, tick: Tick | None) -> None:
+        """Doubt while trades are held back."""
+        if tick is None:
+            self.doubts.pop(_CODE, None)
+            return
+        what = self._ahead(tick)
+        hint = "it waits for the clock: see that it is right"
+        self.doubts[_CODE] = Reason(_CODE, what, hint)
+        self._warn(_CODE, f"{what}: it waits, with all that follow")
+
     def _refuse(self, tick: Tick) -> None:
         self.refused += 1
-        if self.refused == 1:
-            what = f"trade {tick.trade_id} is stamped {tick.ts}, long after the market's clock"
-            self._tell(Alert("warning", "trade_ahead", what))
+        what = f"{self._ahead(tick)}, and those after it are not: it counts as missing"
+        self._warn("trade_refused", what)
+
+    def _ahead(self, tick: Tick) -> str:
+        apart = self._clock.market_time.wall_seconds(tick.ts - self._clock.market())
+        return f"trade {tick.trade_id} is stamped {apart:.0f} s ahead of the market's clock"
+
+    def _warn(self, code: str, what: str) -> None:
+        """Tell a person, if that was not done lately."""
+        now = self._clock.wall_ns()
+        if code not in self._told_ns or now - self._told_ns[code] > _QUIET * 1e9:
+            self._told_ns[code] = now
+            self._tell(Alert("warning", code, what))
 
     def _changed(self, change: Change) -> None:
         self.connections += change.state == "connecting"

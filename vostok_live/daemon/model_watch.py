@@ -26,14 +26,16 @@ class ModelWatch:
 
     Args:
         plan: Whose model.
-        trader: Decides by it.
+        trader: Decides by one.
         readiness: Says why nothing is entered.
     """
 
     def __init__(self, plan: Plan, trader: Trader, readiness: Readiness) -> None:
+        assert trader.model is not None, "it was started with a model"
         self._plan = plan
         self._trader = trader
         self._readiness = readiness
+        self._decides: Model = trader.model
         self._seen: str | None = trader.model.sha256
 
     async def run(self) -> None:
@@ -51,7 +53,7 @@ class ModelWatch:
                 return
             if found is None:
                 self._stop("no model is in service any more", "let the gate promote one")
-            elif found == self._trader.model.sha256:
+            elif found == self._decides.sha256:
                 self._readiness.others.pop(_CODE, None)
             else:
                 self._take(await asyncio.to_thread(Model.load, plan.lake, plan.strategy, name))
@@ -64,8 +66,9 @@ class ModelWatch:
     def _take(self, model: Model) -> None:
         trader = self._trader
         week = model.bundle.manifest.week
-        if model.takes_over_from(trader.model):
+        if model.takes_over_from(self._decides):
             trader.swap(model)
+            self._decides = model
             self._readiness.others.pop(_CODE, None)
             said = f"the model of week {week}, {model.sha256[:16]}, decides from the next bar on"
             trader.alert(Alert("info", "model_swapped", said))

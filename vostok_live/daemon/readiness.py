@@ -25,10 +25,10 @@ class Readiness:
 
     Args:
         clock: Tells both times.
-        feed: Trades of the market.
+        feed: Trades of the market; None where nothing is decided, and `others` says why.
         stream: The account's stream.
         desk: Orders.
-        model: The model in service.
+        model: The model in service; None where there is none, and `others` says why.
         offset_ms: The exchange's clock less ours.
         stale_after: Silence of the market stream after which nothing is entered; wall, µs.
         model_grace: How long a model serves beyond its week; market time, µs.
@@ -37,10 +37,10 @@ class Readiness:
     """
 
     clock: Clock
-    feed: TradeFeed
+    feed: TradeFeed | None
     stream: UserStream
     desk: Desk
-    model: Callable[[], Model]
+    model: Callable[[], Model | None]
     offset_ms: Callable[[], float]
     stale_after: int
     model_grace: int
@@ -52,10 +52,12 @@ class Readiness:
         found = list(self.others.values())
         if self.stopping:
             found.append(Reason("stopping", "the daemon is being stopped", "start it again"))
-        found += self._market()
+        if self.feed is not None:
+            found += self._market(self.feed)
         found += self._account()
-        if self.clock.market() >= self.model().serves_until(self.model_grace):
-            week = self.model().bundle.manifest.week
+        model = self.model()
+        if model is not None and self.clock.market() >= model.serves_until(self.model_grace):
+            week = model.bundle.manifest.week
             hint = "see in Dagster why the weekly retraining promoted none, and run it"
             found.append(Reason("stale_model", f"the model is of the week {week}", hint))
         if abs(self.offset_ms()) > MAX_OFFSET_MS:
@@ -63,15 +65,15 @@ class Readiness:
             found.append(Reason("clock_offset", what, "let the system's clock follow NTP"))
         return tuple(found)
 
-    def _market(self) -> list[Reason]:
-        stream = self.feed.stream
+    def _market(self, feed: TradeFeed) -> list[Reason]:
+        stream = feed.stream
         if not stream.up:
             return [Reason("market_stream", "no trades are heard", "it connects by itself")]
         silent = (self.clock.wall_ns() - stream.heard_ns) // 1_000
         if silent > self.stale_after:
             what = f"the market stream has been silent for {silent / 1e6:.0f} s"
             return [Reason("stale_data", what, "it is replaced by itself")]
-        if not self.feed.continuity.whole:
+        if not feed.continuity.whole:
             return [Reason("trades_missing", "trades are missing", "they are being fetched")]
         return []
 

@@ -140,12 +140,14 @@ def _prices(session: Session | None, trader: Trader | None) -> doc.Prices:
         last_ts=None if last is None else last.ts,
         bar=None if trader is None else trader.bar,
         bars=0 if trader is None else trader.bars,
-        interval_us=0 if session is None else session.model.strategy.interval_us,
+        interval_us=0 if session is None else session.interval_us,
         closes=() if trader is None else tuple(trader.closes),
     )
 
 
-def _model(model: Model, now: int) -> doc.Model:
+def _model(model: Model | None, now: int) -> doc.Model | None:
+    if model is None:
+        return None
     manifest = model.bundle.manifest
     return doc.Model(
         sha256=model.sha256,

@@ -14,7 +14,7 @@ import aiohttp
 
 from vostok_core.errors import VostokError
 from vostok_core.trading.events import Action
-from vostok_live.daemon.model import Model
+from vostok_live.daemon.grounds import find_model, or_exits_only
 from vostok_live.daemon.plan import JOURNAL, Plan
 from vostok_live.daemon.report import status
 from vostok_live.daemon.session import Session
@@ -102,8 +102,9 @@ class Daemon:
         """Live until `stop`.
 
         Raises:
-            Refused: No model is in service.
-            BundleError: The one that is can't be trusted.
+            Refused: No model is in service, and nothing is open.
+            BundleError: The one that is can't be trusted, and nothing is open.
+            DataError: The lake has no bars to begin with, and nothing is open.
             JournalError: The journal can't be opened, or can't be written any more.
             GatewayError: The exchange is not the one that was expected, or refuses the key.
             VostokError: Something else that can't be trusted.
@@ -120,9 +121,7 @@ class Daemon:
                 stack.callback(self._take_account().give_back)
                 beat = asyncio.ensure_future(self._heartbeat.run())
                 stack.callback(beat.cancel)
-                model = await asyncio.to_thread(
-                    Model.load, plan.lake, plan.strategy, str(plan.instrument.id)
-                )
+                model = await or_exits_only(journal, find_model(plan))
                 web = await stack.enter_async_context(
                     aiohttp.ClientSession(connector=seams.connector())
                 )

@@ -44,11 +44,13 @@ class Trader:
         engine: Trades.
         journal: Its run has begun.
         chain: Decides; it has walked over every bar before the next. None until `decide_by`.
-        model: What the chain's bundle is of.
+        model: What the chain's bundle is of; None where none is in service, and nothing decides.
         sentiment: None if no pack reads it.
         clock: Tells both times.
         measures: Where things are counted.
-        withheld: Says why a decision on a bar is not to be acted on; None where it is.
+        decide_within: Age of a bar beyond which no decision on it is acted on; market time, µs.
+        withheld: Says why a decision on a bar that is not so old is not to be acted on; None where
+            it is.
 
     Attributes:
         carry_out: Sends a command. Until it is set, commands wait.
@@ -60,12 +62,13 @@ class Trader:
         engine: Engine,
         journal: Journal,
         chain: DecisionChain | None,
-        model: Model,
+        model: Model | None,
         sentiment: SentimentRow | None,
         *,
         clock: Clock,
         measures: Measures,
         withheld: Callable[[ClosedBar], str | None],
+        decide_within: int,
     ) -> None:
         self.engine = engine
         self.model = model
@@ -85,6 +88,7 @@ class Trader:
         self._sentiment = sentiment
         self._clock = clock
         self._measures = measures
+        self._decide_within = decide_within
         self._withheld = withheld
         self._waiting: list[Sendable] = []
         self._times: list[int] = []
@@ -132,13 +136,18 @@ class Trader:
             missed: Why nothing may be decided on it whatever it is: it closed long ago.
         """
         assert self._chain is not None, "something decides"
+        assert self.model is not None, "the chain is of a model"
         began = self._clock.wall_ns()
         row = None if self._sentiment is None else self._sentiment(bar.ts)
         step = self._chain.update(bar.row, row, valid=bar.valid)
         said = step.decision
-        withheld = None
+        withheld, asked = missed, None
+        if said is None:
+            withheld = None
+        elif missed is None:
+            asked = self._clock.market()
+            withheld = "late" if asked - bar.ts > self._decide_within else self._withheld(bar)
         if said is not None:
-            withheld = missed or self._withheld(bar)
             self._measures.inference.observe((self._clock.wall_ns() - began) / 1e9)
         close = float(bar.row[CLOSE])
         good = bool(bar.valid) and (step.valid or not step.event)
@@ -149,7 +158,7 @@ class Trader:
             None if withheld is not None else said,
         )
         before = dict(self.engine.counts)
-        self.hear(event, MadeBar(step, bar, self.model.sha256, row, withheld))
+        self.hear(event, MadeBar(step, bar, self.model.sha256, row, withheld, asked))
         self._note(bar, close, step.features)
         if said is not None:
             self.probabilities.append(Point(bar.ts, said.probability))
@@ -169,8 +178,9 @@ class Trader:
 
     def swap(self, model: Model) -> None:
         """Decide by another model from the next bar on; it can take over from the one before."""
-        assert model.takes_over_from(self.model), "another configuration needs another chain"
         assert self._chain is not None, "something decides"
+        assert self.model is not None, "the chain is of a model"
+        assert model.takes_over_from(self.model), "another configuration needs another chain"
         self._chain.bundle = model.bundle
         self.model = model
 

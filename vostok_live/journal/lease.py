@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Self
 
-from vostok_live.errors import JournalError
+from vostok_live.errors import JournalTaken
 
 
 class Lease:
@@ -25,7 +25,7 @@ class Lease:
         """Take the right to write the journal at `path`, and write down who has it.
 
         Raises:
-            JournalError: Another process has it.
+            JournalTaken: Another process has it.
         """
         place = path.with_name(f"{path.name}.lock")
         descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -34,7 +34,7 @@ class Lease:
         except BlockingIOError:
             holder = _holder(descriptor)
             os.close(descriptor)
-            raise JournalError(
+            raise JournalTaken(
                 f"the journal is being written by {holder}",
                 where=path,
                 hint="stop that process first, or give this daemon a state folder of its own",

@@ -60,7 +60,7 @@ def open_to_write(path: Path, seams: Seams) -> sqlite3.Connection:
     """Open the journal at `path`, which is made if there is none; the caller holds the lease.
 
     Raises:
-        JournalError: It is not a journal, is damaged, is of a newer schema, or doesn't open.
+        JournalError: It is not a journal, is damaged, is of another schema, or doesn't open.
     """
     with explained(path, "opening the journal"):
         if not path.exists():
@@ -141,6 +141,13 @@ def _check_kind(connection: sqlite3.Connection, path: Path) -> None:
             f"the journal has schema {version}, and this Vostok knows {VERSION}",
             where=path,
             hint="run the newer Vostok that wrote it",
+        )
+    if version < VERSION:
+        raise JournalError(
+            f"the journal has schema {version}, and this Vostok writes {VERSION}",
+            where=path,
+            hint="flatten and stop with the Vostok that wrote it, then start with a state folder "
+            "of its own",
         )
 
 

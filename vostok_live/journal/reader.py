@@ -104,7 +104,8 @@ class Reader(View):
         """
         found = self._columns(
             "run, s.ts, bar, first_id, last_id, bar_valid, sentiment, features, event, valid, "
-            "score, probability, threshold, sigma, reference, withheld, s.bundle, s.wall_us",
+            "score, probability, threshold, sigma, reference, withheld, asked_ts, s.bundle, "
+            "s.wall_us",
             "steps s JOIN runs USING (run) JOIN instruments i ON i.id = runs.instrument",
             "strategy = ? AND i.name = ? AND s.ts > ? AND s.ts <= ? ORDER BY s.ts, run",
             (strategy, instrument, *_span(day)),

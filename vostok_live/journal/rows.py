@@ -14,6 +14,7 @@ from vostok_core.hashing import one_line
 from vostok_core.live.chain import Step
 from vostok_core.live.cuts import ClosedBar
 from vostok_core.market.ticks import LastTick
+from vostok_core.times import SECOND
 from vostok_core.trading.commands import OrderRequest
 from vostok_core.trading.config import EngineConfig
 from vostok_core.trading.events import Event
@@ -60,6 +61,8 @@ class RunStart:
         config: What the engine was told; `config.run` is part of its client order ids.
         rules: The grid that its integers count on.
         begins: Where its bars begin.
+        speed: Seconds of market time in a second of the wall.
+        decide_within: Age of a bar beyond which no decision on it is acted on; market time, µs.
     """
 
     version: str
@@ -70,17 +73,25 @@ class RunStart:
     config: EngineConfig
     rules: Rules
     begins: Begins = Begins()
+    speed: float = 1.0
+    decide_within: int = 5 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A start of the daemon as it was written down, after event `seq`."""
+    """A start of the daemon as it was written down, after event `seq`.
+
+    `cut_before` and `trade_before` are the end of the newest bars that were cut before, and the id
+    of the newest trade of the market; None where there was none.
+    """
 
     run: int
     seq: int
     wall_us: int
     engine_version: str
     start: RunStart
+    cut_before: int | None = None
+    trade_before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +150,8 @@ class MadeBar(NamedTuple):
         sentiment: What became known during it, float64, `SENTIMENT_FIELDS`; None where no pack
             reads it.
         withheld: Why the engine was not told the decision; None where it was, or there is none.
+        asked: Market time when it was asked whether to act on the decision, microseconds; None
+            where that was not asked.
     """
 
     step: Step
@@ -146,6 +159,7 @@ class MadeBar(NamedTuple):
     bundle: str
     sentiment: np.ndarray | None = None
     withheld: str | None = None
+    asked: int | None = None
 
 
 class ScoredItem(NamedTuple):

@@ -9,7 +9,7 @@ Booleans are 0 or 1. A double that is not a number is NULL.
 from __future__ import annotations
 
 APPLICATION_ID = 0x56_4F_53_4A  # VOSJ
-VERSION = 1
+VERSION = 2
 
 SCHEMA = """
 CREATE TABLE meta (
@@ -42,7 +42,11 @@ CREATE TABLE runs (
     previous TEXT,                              -- the trade before it, JSON (LastTick)
     history TEXT NOT NULL,                      -- hash of the lake's bars before begin_us
     elsewhere TEXT NOT NULL,                    -- base in the account that is not the engine's
-    account TEXT NOT NULL                       -- exchange and key: no other is taken for it
+    account TEXT NOT NULL,                      -- exchange and key: no other is taken for it
+    speed REAL NOT NULL,                        -- seconds of market time in a second
+    decide_within INTEGER NOT NULL,             -- age of a bar beyond which nothing is entered
+    cut_before INTEGER,                         -- ts of the newest cut before it
+    trade_before INTEGER                        -- trade_id of the newest tick before it
 ) STRICT;
 
 -- What the engine heard, in the order it did. seq counts from 1 without a gap, over all runs.
@@ -178,6 +182,7 @@ CREATE TABLE steps (
     sigma REAL,
     reference REAL,
     withheld TEXT,                              -- why the engine was not told the decision
+    asked_ts INTEGER,                           -- when it was asked whether to act; or NULL
     bundle TEXT NOT NULL,                       -- SHA-256 of the manifest of the model that spoke
     wall_us INTEGER NOT NULL,
     PRIMARY KEY (run, ts)

@@ -39,8 +39,9 @@ class Store(View):
         """Open the journal at `path`; one is made where there is none.
 
         Raises:
-            JournalError: Another process writes it; it is damaged, of a newer schema or no journal;
-                or the file can't be opened or made.
+            JournalTaken: Another process writes it.
+            JournalError: It is damaged, of another schema or no journal; or the file can't be
+                opened or made.
         """
         with explained(path, "opening the journal"):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

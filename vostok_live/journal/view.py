@@ -28,7 +28,7 @@ from vostok_live.journal.rows import (
 _RUN = """
     SELECT run, seq, wall_us, engine_version, version, strategy, i.name, configuration, bundle,
         config, rules, interval, begin_us, next_id, previous, history,
-        elsewhere, account
+        elsewhere, account, speed, decide_within, cut_before, trade_before
     FROM runs JOIN instruments i ON i.id = runs.instrument
 """
 
@@ -252,6 +252,9 @@ def _run(row: Sequence[Any]) -> Run:
         history,
         elsewhere,
         account,
+        speed,
+        decide_within,
+        *before,
     ) = row
     begins = Begins(
         interval,
@@ -270,5 +273,7 @@ def _run(row: Sequence[Any]) -> Run:
         RunStart(
             version, strategy, instrument, configuration, bundle,
             config_from_json(json.loads(config)), rules_from_json(json.loads(rules)), begins,
+            speed, decide_within,
         ),
+        *before,
     )  # fmt: skip

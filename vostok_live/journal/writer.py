@@ -92,14 +92,17 @@ class Journal(Store):
             ).fetchone()
             run = db.execute(
                 "INSERT INTO runs VALUES "
-                "(NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "(NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                "(SELECT max(ts) FROM cuts WHERE instrument = ?), "
+                "(SELECT max(trade_id) FROM ticks WHERE instrument = ?))",
                 (
                     self._seq, now, start.version, CODE_VERSION, start.strategy, instrument,
                     start.configuration, start.bundle, start.config.run,
                     to_text(config_to_json(start.config)), to_text(rules_to_json(start.rules)),
                     start.begins.interval, start.begins.begin_us, start.begins.next_id,
                     previous_to_text(start.begins.previous), start.begins.history,
-                    f"{start.begins.elsewhere:f}", start.begins.account,
+                    f"{start.begins.elsewhere:f}", start.begins.account, start.speed,
+                    start.decide_within, instrument, instrument,
                 ),
             ).lastrowid  # fmt: skip
             assert run is not None
@@ -374,12 +377,12 @@ class Journal(Store):
             else (said.probability, said.threshold, said.sigma, said.reference)
         )
         db.execute(
-            "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self._run, step.ts, _bytes(bar.row), bar.first_id, bar.last_id, bool(bar.valid),
                 None if made.sentiment is None else _bytes(made.sentiment),
                 _bytes(step.features), bool(step.event), bool(step.valid), step.score,
-                *numbers, made.withheld, made.bundle, now,
+                *numbers, made.withheld, made.asked, made.bundle, now,
             ),
         )  # fmt: skip
 

@@ -16,7 +16,7 @@ from textual.widgets import Footer, Static
 
 from vostok_core.errors import VostokError
 from vostok_core.trading.events import Action
-from vostok_live.monitor import panels, words
+from vostok_live.monitor import ink, panels, words
 from vostok_live.monitor.confirm import Confirm
 from vostok_live.monitor.words import Units
 from vostok_live.seams import Clock, real_seams
@@ -27,9 +27,9 @@ _THEME = Theme(
     name="vostok",
     primary="#58a6ff",
     secondary="#8b949e",
-    warning=panels.WARN,
-    error=panels.BAD,
-    success=panels.GOOD,
+    warning=ink.WARN,
+    error=ink.BAD,
+    success=ink.GOOD,
     foreground="#e6edf3",
     background="#0d1117",
     surface="#161b22",
@@ -212,20 +212,20 @@ class Monitor(App[None]):
         head, line = self._head, self._line
         width = self.size.width
         if self.shown is None:
-            head.update(Text(f" {self._state}", f"bold {panels.QUIET}"))
+            head.update(Text(f" {self._state}", f"bold {ink.QUIET}"))
         else:
             head.update(panels.headline(self.shown, width))
         if self.away is not None:
             now = self._clock.wall_ns() // 1_000
             lasted = words.duration(max(now - self._away_since, 0) / 1e6)
             since = words.clock(self._away_since)
-            said = Text(f" Not reachable since {since} UTC ({lasted}): {self.away}", panels.BAD)
+            said = Text(f" Not reachable since {since} UTC ({lasted}): {self.away}", ink.BAD)
             said.truncate(width, overflow="ellipsis")
             line.update(said)
         elif self.shown is not None:
             line.update(panels.reasons(self.shown, width))
         else:
-            line.update(Text(" Looking for the daemon.", panels.QUIET))
+            line.update(Text(" Looking for the daemon.", ink.QUIET))
 
 
 def run(state: Path) -> None:

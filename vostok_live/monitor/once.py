@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from vostok_live.monitor import panels
+from vostok_live.monitor import ink, panels
 from vostok_live.service.status import Status
 
 _HEIGHTS = {"price": 5, "decisions": 5, "trades": 5, "alerts": 5}
@@ -44,10 +44,10 @@ def render(status: Status, console: Console) -> None:
         put(panels.headword(status), whole=status.killed is not None)
     for reason in status.reasons:
         said = f" {reason.what}. Hint: {reason.hint}"
-        put(Text.assemble(" ", (f"{reason.code}:", panels.WARN), said), whole=True)
+        put(Text.assemble(" ", (f"{reason.code}:", ink.WARN), said), whole=True)
     for name, (title, panel) in panels.PANELS.items():
         put(Text())
-        put(Text(title, panels.STRONG))
+        put(Text(title, ink.STRONG))
         height = 1 if plain and name in _CHARTS else _HEIGHTS.get(name, 12)
         for line in panel(status, width - 2, height):
             put(Text("  ") + line)

@@ -6,27 +6,34 @@ line that is too long is cut by whoever shows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from rich.text import Text
 
 from vostok_live.monitor import words
 from vostok_live.monitor.chart import Level, line_chart
+from vostok_live.monitor.ink import (
+    BAD,
+    FAINT,
+    GOOD,
+    LINE,
+    QUIET,
+    STRONG,
+    WARN,
+    Lines,
+    bounds,
+    gauge,
+    place,
+    row,
+    scale,
+    tone,
+)
 from vostok_live.monitor.words import Units
 from vostok_live.service.status import Latency, Status, Stream
 
-Lines = list[Text]
 Panel = Callable[[Status, int, int], Lines]
 """Makes lines of a status, a width and a height."""
-
-GOOD: Final = "#3fb950"
-BAD: Final = "#f85149"
-WARN: Final = "#e3b341"
-LINE: Final = "#58a6ff"
-QUIET: Final = "#8b949e"
-FAINT: Final = "#484f58"
-STRONG: Final = "bold"
 
 _ROOMY = 50  # characters, from which on codes are shown beside words
 _LEGS = {"entry": "entry", "take_profit": "profit", "stop_loss": "stop", "market": "market"}
@@ -106,7 +113,7 @@ def price(status: Status, width: int, height: int) -> Lines:
     if closes and closes[0] > 0:
         rise = prices.last / closes[0] - 1
         sign = "▲" if rise > 0 else "▼" if rise < 0 else "="
-        first.append(f"  {sign} {words.signed_percent(rise)}", _sign(rise))
+        first.append(f"  {sign} {words.signed_percent(rise)}", tone(rise))
     if prices.bar is not None:
         bar = (
             Text(f"  {words.clock(prices.bar.ts)[:5]}", QUIET)
@@ -125,13 +132,13 @@ def price(status: Status, width: int, height: int) -> Lines:
             Level(held.stop_loss, BAD),
         ]  # fmt: skip
     drawn = [*closes, prices.last]
-    low, high = _bounds(drawn, [level.value for level in levels])
+    low, high = bounds(drawn, [level.value for level in levels])
     marks = (units.price(high), units.price(low))
     room = width - max(map(len, marks)) - 1
     chart = line_chart(
         drawn, room, height - 1, style=lambda _: LINE, levels=levels, bounds=(low, high)
     )
-    return [first, *_scale(chart, marks)]
+    return [first, *scale(chart, marks)]
 
 
 def decisions(status: Status, width: int, height: int) -> Lines:
@@ -149,7 +156,7 @@ def decisions(status: Status, width: int, height: int) -> Lines:
     values = [point.value for point in status.decisions.probabilities]
     if len(values) < 2:
         return [first]
-    low, high = _bounds(values, [last.threshold])
+    low, high = bounds(values, [last.threshold])
     marks = (f"{high:.2f}", f"{low:.2f}")
     chart = line_chart(
         values,
@@ -159,7 +166,7 @@ def decisions(status: Status, width: int, height: int) -> Lines:
         levels=[Level(last.threshold, WARN)],
         bounds=(low, high),
     )
-    return [first, *_scale(chart, marks)]
+    return [first, *scale(chart, marks)]
 
 
 def position(status: Status, width: int, height: int) -> Lines:
@@ -181,8 +188,8 @@ def position(status: Status, width: int, height: int) -> Lines:
     return [
         Text.assemble((f"{units.qty(held.qty)} {units.base}", STRONG), "  ", cover),
         Text.assemble(
-            (f"{words.signed(held.unrealised)} {units.quote}", f"bold {_sign(held.unrealised)}"),
-            (f"  {words.signed_percent(rise)}", _sign(held.unrealised)),
+            (f"{words.signed(held.unrealised)} {units.quote}", f"bold {tone(held.unrealised)}"),
+            (f"  {words.signed_percent(rise)}", tone(held.unrealised)),
             (f"  at {units.price(held.entry_price)}", QUIET),
         ),
         _between(status, width),
@@ -201,17 +208,17 @@ def money(status: Status, width: int, height: int) -> Lines:
     return [
         Text.assemble(
             ("equity    ", QUIET), (words.amount(held.equity), STRONG), (f" {units.quote}", QUIET),
-            (f"  {words.signed_percent(total)}", _sign(total)),
+            (f"  {words.signed_percent(total)}", tone(total)),
         ),
-        _row("today", (words.signed(held.day_pnl), _sign(held.day_pnl)),
-             (day, _sign(held.day_pnl))),
-        _row("realised", (words.signed(held.realised), _sign(held.realised)),
-             (f"  open {words.signed(held.unrealised)}", _sign(held.unrealised))),
-        _gauge("drawdown", held.drawdown, held.drawdown_limit, width),
-        _row("trades", (f"{held.closed}{won}", ""), (f"  fees {words.amount(held.fees)}", QUIET)),
-        _gauge("day loss", held.day_loss, held.day_loss_limit, width),
-        _row("cash", (f"{words.amount(held.cash)} {units.quote}", "")),
-        _row("dust", (f"{units.qty(held.dust)} {units.base}", QUIET)),
+        row("today", (words.signed(held.day_pnl), tone(held.day_pnl)),
+            (day, tone(held.day_pnl))),
+        row("realised", (words.signed(held.realised), tone(held.realised)),
+            (f"  open {words.signed(held.unrealised)}", tone(held.unrealised))),
+        gauge("drawdown", held.drawdown, held.drawdown_limit, width),
+        row("trades", (f"{held.closed}{won}", ""), (f"  fees {words.amount(held.fees)}", QUIET)),
+        gauge("day loss", held.day_loss, held.day_loss_limit, width),
+        row("cash", (f"{words.amount(held.cash)} {units.quote}", "")),
+        row("dust", (f"{units.qty(held.dust)} {units.base}", QUIET)),
     ][:height]  # fmt: skip
 
 
@@ -226,33 +233,33 @@ def health(status: Status, width: int, height: int) -> Lines:
     lines = [
         _stream("market", streams.market, width),
         _stream("account", streams.user, width),
-        _row("model", ("none in service", WARN))
+        row("model", ("none in service", WARN))
         if model is None
-        else _row("model", (f"{model.week}  {model.sha256[:8]}", ""),
-                  ("  stale" if model.stale else "", WARN)),
-        _row("order", *_latency(times.order_round_trip)),
-        _row("journal", (f"{status.journal.seq:,} events", ""),
-             ("" if status.journal.last_commit_ms is None
+        else row("model", (f"{model.week}  {model.sha256[:8]}", ""),
+                 ("  stale" if model.stale else "", WARN)),
+        row("order", *_latency(times.order_round_trip)),
+        row("journal", (f"{status.journal.seq:,} events", ""),
+            ("" if status.journal.last_commit_ms is None
               else f"  {words.milliseconds(status.journal.last_commit_ms)}", QUIET)),
-        _row("bar→order", *_latency(times.bar_to_order)),
-        _row("loop lag", (words.milliseconds(status.loop_lag_ms),
+        row("bar→order", *_latency(times.bar_to_order)),
+        row("loop lag", (words.milliseconds(status.loop_lag_ms),
                           WARN if status.loop_lag_ms > 250 else "")),
-        _row("weight", (f"{status.exchange.weight_used:,} of {status.exchange.weight_limit:,}", ""),
-             ("" if status.exchange.clock_offset_ms is None
+        row("weight", (f"{status.exchange.weight_used:,} of {status.exchange.weight_limit:,}", ""),
+            ("" if status.exchange.clock_offset_ms is None
               else f"  clock {words.signed(status.exchange.clock_offset_ms, 0)} ms", QUIET)),
-        _row("gaps", (f"{streams.market.gaps}", ""),
-             (f"  {streams.market.lost} trades lost", WARN if streams.market.lost else QUIET)),
+        row("gaps", (f"{streams.market.gaps}", ""),
+            (f"  {streams.market.lost} trades lost", WARN if streams.market.lost else QUIET)),
     ]  # fmt: skip
     if status.sentiment is not None:
         age = status.sentiment.last_seen_age_s
         seen = "not seen yet" if age is None else f"{words.duration(age)} ago"
-        lines.append(_row("news", (f"{status.sentiment.items} items", ""), (f"  {seen}", QUIET)))
+        lines.append(row("news", (f"{status.sentiment.items} items", ""), (f"  {seen}", QUIET)))
     flaws = sum(streams.market.flaws.values()) + sum(streams.user.flaws.values())
     lines += [
-        _row("flaws", (f"{flaws}", ""), ("  frames that could not be used", QUIET)),
-        _row("run", (f"{status.run}", ""), (f"  up {words.duration(status.uptime_s)}", QUIET)),
-        _row("Vostok", (f"{status.version}", ""), (f"  process {status.pid}", QUIET)),
-        _row("exchange", (status.exchange.url, "")),
+        row("flaws", (f"{flaws}", ""), ("  frames that could not be used", QUIET)),
+        row("run", (f"{status.run}", ""), (f"  up {words.duration(status.uptime_s)}", QUIET)),
+        row("Vostok", (f"{status.version}", ""), (f"  process {status.pid}", QUIET)),
+        row("exchange", (status.exchange.url, "")),
     ]
     return lines[:height]
 
@@ -283,31 +290,6 @@ PANELS: Final[dict[str, tuple[str, Panel]]] = {
 """Title and content of every part, by name, in the order in which they are read."""
 
 
-def _sign(value: float) -> str:
-    return GOOD if value > 0 else BAD if value < 0 else QUIET
-
-
-def _row(name: str, *parts: tuple[str, str]) -> Text:
-    return Text.assemble((f"{name:<10}", QUIET), *parts)
-
-
-def _bounds(values: list[float], levels: Iterable[float]) -> tuple[float, float]:
-    """Bounds of a chart: of the numbers, widened for levels that are not far off."""
-    low, high = min(values), max(values)
-    reach = 3 * max(high - low, 1e-9 * abs(high))
-    near = [level for level in levels if low - reach <= level <= high + reach]
-    return min([low, *near]), max([high, *near])
-
-
-def _scale(chart: Lines, marks: tuple[str, str]) -> Lines:
-    """The chart with what its top and its bottom stand for."""
-    wide = max(map(len, marks))
-    for line, mark in ((0, marks[0]), (len(chart) - 1, marks[1])):
-        if chart and (line == 0 or len(chart) > 1):
-            chart[line] = chart[line] + Text(f" {mark:>{wide}}", FAINT)
-    return chart
-
-
 def _between(status: Status, width: int) -> Text:
     """Where the price is, between stop and profit."""
     units, held = Units(status), status.position
@@ -320,28 +302,12 @@ def _between(status: Status, width: int) -> Text:
     share = (now - held.stop_loss) / (held.take_profit - held.stop_loss)
     begin = (held.entry_price - held.stop_loss) / (held.take_profit - held.stop_loss)
     track = ["─"] * room
-    track[_place(begin, room)] = "┼"
-    at = _place(share, room)
+    track[place(begin, room)] = "┼"
+    at = place(share, room)
     return Text.assemble(
         (left, BAD), " ", ("".join(track[:at]), FAINT), ("●", STRONG),
         ("".join(track[at + 1 :]), FAINT), " ", (right, GOOD),
     )  # fmt: skip
-
-
-def _place(share: float, room: int) -> int:
-    return min(max(round(share * (room - 1)), 0), room - 1)
-
-
-def _gauge(name: str, value: float, limit: float, width: int) -> Text:
-    """A loss, and how much of what is allowed that is."""
-    used = min(value / limit, 1.0) if limit > 0 else 0.0
-    text = _row(name, (f"{words.percent(value)}", ""), (f" of {words.percent(limit, 0)} ", QUIET))
-    room = min(width - text.cell_len, 12)
-    if room < 4:
-        return text
-    full = round(used * room)
-    style = BAD if used > 0.8 else WARN if used > 0.5 else GOOD
-    return text.append("━" * full, style).append("━" * (room - full), FAINT)
 
 
 def _orders(status: Status, room: int) -> Lines:
@@ -376,7 +342,7 @@ def _trades(status: Status, count: int) -> Lines:
         lines.append(
             Text.assemble(
                 (f"{words.minute(each.exit_ts)} ", QUIET),
-                (f"{words.signed(each.pnl):>8}", _sign(each.pnl)),
+                (f"{words.signed(each.pnl):>8}", tone(each.pnl)),
                 f"  {each.reason.replace('_', ' '):<11}",
                 (f" {units.price(each.entry_price)} → {end}", QUIET),
             )
@@ -398,7 +364,7 @@ def _stream(name: str, stream: Stream, width: int) -> Text:
         ("down", BAD) if not stream.up else ("synced", GOOD) if stream.synced else ("behind", WARN)
     )
     age = stream.last_message_age_s
-    text = _row(name, (f"● {word}", style))
+    text = row(name, (f"● {word}", style))
     if age is not None:
         text.append(f"  {words.duration(age)}", QUIET)
     again = f"  {stream.reconnects}× anew"

@@ -1,0 +1,142 @@
+"""A position is open and nothing may be entered: the daemon starts and sees to the exits alone."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.live.daemon_world import (
+    FAR_OFF,
+    NAME,
+    SETTINGS,
+    SPEED,
+    STRATEGY,
+    World,
+    exchange,
+    make_world,
+    until,
+)
+from vostok_core.errors import BundleError, MissingPartition, Refused
+from vostok_core.live.parity import prove
+from vostok_core.models.registry import pointer_path
+from vostok_live.audit import audit
+from vostok_live.daemon.plan import JOURNAL
+from vostok_live.daemon.supervisor import Daemon
+from vostok_live.monitor.once import render
+from vostok_live.seams import real_seams
+from vostok_live.service import client
+from vostok_live.shipping import ship
+
+SLOW = 200.0
+"""Speed at which half an hour, for which positions are held, takes nine seconds."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("exits") / "project", FAR_OFF)
+
+
+@pytest.fixture
+def world(made: World, tmp_path: Path) -> World:
+    return made.copy(tmp_path / "project")
+
+
+def withdraw(world: World) -> Callable[[], None]:
+    pointer = pointer_path(world.lake, STRATEGY, NAME)
+    content = pointer.read_bytes()
+    pointer.unlink()
+    return lambda: pointer.write_bytes(content) and None
+
+
+def damage(world: World) -> Callable[[], None]:
+    pointer = json.loads(pointer_path(world.lake, STRATEGY, NAME).read_text())
+    arrays = world.lake.root / pointer["bundle"] / "arrays.npz"
+    content = arrays.read_bytes()
+    arrays.unlink()
+    arrays.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    return lambda: arrays.write_bytes(content) and None
+
+
+def outlast(world: World) -> Callable[[], None]:
+    file = world.root / "vostok.toml"
+    file.unlink()
+    file.write_text(SETTINGS + 'max_gap = "1m"\n')
+    return lambda: file.write_text(SETTINGS) and None
+
+
+async def start(world: World, url: str) -> tuple[Daemon, asyncio.Task[None]]:
+    daemon = Daemon(world.plan(url), real_seams())
+    task = asyncio.ensure_future(daemon.run())
+    await until(lambda: daemon.session and daemon.session.readiness, task)
+    return daemon, task
+
+
+async def left_with_a_position(world: World) -> None:
+    """A daemon enters, and is cancelled as it stands."""
+    async with exchange(world, SPEED) as server:
+        daemon, task = await start(world, server.url)
+        engine = daemon.session.trader.engine
+        await until(lambda: engine.state == "holding", task)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "code", "kind", "said"),
+    [
+        (withdraw, "model", Refused, "no model of quick is in service"),
+        (damage, "model", BundleError, "arrays.npz"),
+        (outlast, "lake", MissingPartition, "the newest bars of"),
+    ],
+)
+def test_what_is_open_is_closed_at_its_deadline_where_nothing_may_be_entered(
+    world: World, breaks: Callable[[World], Callable[[], None]], code: str,
+    kind: type[Exception], said: str,
+) -> None:  # fmt: skip
+    async def main() -> None:
+        await left_with_a_position(world)
+        mend = breaks(world)
+        async with exchange(world, SLOW) as server:
+            daemon, task = await start(world, server.url)
+            status = await asyncio.to_thread(client.status, world.state)
+            assert not status.ready
+            reason = next(each for each in status.reasons if each.code == code)
+            assert said in reason.what
+            assert "start the daemon again" in reason.hint
+            assert status.position is not None
+            shown = io.StringIO()
+            render(status, Console(file=shown, width=100))
+            assert f"{code}: {reason.what}" in shown.getvalue()
+            deadline = status.position.deadline_ts
+            trader = daemon.session.trader
+            await until(lambda: trader.engine.state == "flat", task, 20)
+            closed = trader.trades[-1]
+            assert closed.reason == "time"
+            assert deadline <= closed.exit_ts < deadline + 5 * SLOW * 1e6
+            assert [alert.code for alert in trader.alerts].count(code) == 1
+            told = await asyncio.to_thread(client.control, world.state, "pause")
+            assert told.paused
+            assert (await audit(world.plan(server.url), real_seams())).clean
+            daemon.stop()
+            await asyncio.wait_for(task, 30)
+            with pytest.raises(kind):  # nothing is open any more
+                await asyncio.wait_for(Daemon(world.plan(server.url), real_seams()).run(), 30)
+            mend()
+            again, task = await start(world, server.url)
+            assert again.session.market is not None
+            await asyncio.to_thread(client.control, world.state, "resume")
+            await until(lambda: again.status().ready, task)
+            again.stop()
+            await asyncio.wait_for(task, 30)
+
+    asyncio.run(main())
+    ship(world.state / JOURNAL, world.lake, STRATEGY, NAME)
+    days = world.lake.days("live_steps", strategy=STRATEGY, instrument=NAME)
+    proofs = prove(world.lake, STRATEGY, world.instrument, days)
+    assert {proof.verdict for proof in proofs} == {"holds"}
