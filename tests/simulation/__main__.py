@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.simulation.campaign import campaign, command, in_child, shrink, warm
+from tests.simulation.campaign import Campaign, command
 from tests.simulation.faults import KINDS
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.schedule import Outcome, Schedule
@@ -25,39 +25,37 @@ def main(words: Sequence[str]) -> int:
         for name, kind in KINDS.items():
             print(f"{name:<16}{kind.what}")
         return 0
-    if told.mutants:
-        warm()
-        return _mutants(told)
-    mutant = None if told.mutant is None else MUTANTS[told.mutant]
-    kinds = told.faults if mutant is None or told.faults is not None else mutant.kinds
-    parts = None if mutant is None else mutant.parts
-    seeds = [told.seed] if told.seed is not None else told.seeds
-    schedules = [Schedule(seed, told.seconds, kinds, parts) for seed in seeds]
-    warm()
-    if told.seed is not None:
-        return _one(schedules[0], told)
-    return _many(schedules, told)
-
-
-def _one(schedule: Schedule, told: argparse.Namespace) -> int:
-    """Replay one seed."""
     show = (lambda line: print(line, flush=True)) if told.trace else None
-    outcome = in_child(schedule, show=show)
+    with Campaign(told.jobs, show) as campaign:
+        if told.mutants:
+            return _mutants(campaign, told)
+        mutant = None if told.mutant is None else MUTANTS[told.mutant]
+        kinds = told.faults if mutant is None or told.faults is not None else mutant.kinds
+        seeds = [told.seed] if told.seed is not None else told.seeds
+        schedules = [Schedule(seed, told.seconds, kinds, told.mutant) for seed in seeds]
+        if told.seed is not None:
+            return _one(campaign, schedules[0], told)
+        return _many(campaign, schedules, told)
+
+
+def _one(campaign: Campaign, schedule: Schedule, told: argparse.Namespace) -> int:
+    """Replay one seed."""
+    outcome = campaign.one(schedule)
     if told.json:
         print(json.dumps(_plain(outcome)))
     else:
         print(_summary([outcome]))
         print(f"fingerprint {outcome.fingerprint}")
-        _explain([(schedule, outcome)] if outcome.failures else [], told)
+        _explain(campaign, [(schedule, outcome)] if outcome.failures else [], told)
     return 1 if outcome.failures else 0
 
 
-def _many(schedules: list[Schedule], told: argparse.Namespace) -> int:
+def _many(campaign: Campaign, schedules: list[Schedule], told: argparse.Namespace) -> int:
     """Run many seeds."""
     began = time.monotonic()
     by_seed = {schedule.seed: schedule for schedule in schedules}
     outcomes: list[Outcome] = []
-    for outcome in campaign(schedules, jobs=told.jobs):
+    for outcome in campaign.run(schedules):
         outcomes.append(outcome)
         if sys.stderr.isatty():
             bad = sum(bool(each.failures) for each in outcomes)
@@ -71,19 +69,19 @@ def _many(schedules: list[Schedule], told: argparse.Namespace) -> int:
     took = time.monotonic() - began
     print(f"\n{_summary(outcomes)}")
     print(f"{took:.0f} s, {len(outcomes) / took:.1f} schedules a second")
-    _explain(failed, told)
+    _explain(campaign, failed, told)
     return 1 if failed else 0
 
 
-def _mutants(told: argparse.Namespace) -> int:
+def _mutants(campaign: Campaign, told: argparse.Namespace) -> int:
     """Look for every mistake; 1 where one is not found."""
     found: dict[str, tuple[int, str]] = {}
     for name, mutant in MUTANTS.items():
         tries = [
-            Schedule(seed, told.seconds, mutant.kinds, mutant.parts)
+            Schedule(seed, told.seconds, mutant.kinds, name)
             for seed in range(mutant.start, mutant.start + mutant.within)
         ]
-        for number, outcome in enumerate(campaign(tries, jobs=told.jobs), 1):
+        for number, outcome in enumerate(campaign.run(tries), 1):
             if outcome.failures:
                 found[name] = number, outcome.failures[0]
                 break
@@ -112,15 +110,17 @@ def _summary(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def _explain(failed: Sequence[tuple[Schedule, Outcome]], told: argparse.Namespace) -> None:
+def _explain(
+    campaign: Campaign, failed: Sequence[tuple[Schedule, Outcome]], told: argparse.Namespace
+) -> None:
     """Say what was not in order, and how to see it again."""
     for schedule, outcome in failed:
         print(f"\nseed {schedule.seed} failed:")
         for each in outcome.failures:
             print(f"  {each}")
-        print(f"  again: {command(schedule, told.mutant)}")
+        print(f"  again: {command(schedule)}")
         if not told.trace and (told.shrink or len(failed) == 1):
-            print(f"  least: {command(shrink(schedule), told.mutant)}")
+            print(f"  least: {command(campaign.shrink(schedule))}")
 
 
 def _plain(outcome: Outcome) -> dict[str, object]:

@@ -59,6 +59,7 @@ class Disk:
     Args:
         time: Seconds of the loop.
         on_kill: Called when an armed commit is about to kill its node.
+        root: Where its nodes keep what they lock.
 
     Attributes:
         armed: On which side of a commit its node is killed; the next one that is at least the
@@ -68,12 +69,15 @@ class Disk:
         commits: How many there were.
     """
 
-    def __init__(self, time: Callable[[], float], on_kill: Callable[[str], None]) -> None:
+    def __init__(
+        self, time: Callable[[], float], on_kill: Callable[[str], None], root: Path
+    ) -> None:
         self.armed: Side | None = None
         self.least = 1
         self.commits = 0
         self.on_kill = on_kill
         self._time = time
+        self._root = root
         self._instant = -1.0
         self._here = 0
 
@@ -91,11 +95,11 @@ class Disk:
         made = sqlite3.connect(uri, uri=True, isolation_level=None, factory=_Connection)
         made.node, made.disk = NODE.get(), self
         if made.node is not None:
-            made.node.on_death.append(lambda: _let_go(made, path))
+            made.node.on_death.append(lambda: _let_go(made, path, self._root))
         return made
 
 
-def _let_go(connection: sqlite3.Connection, path: Path) -> None:
+def _let_go(connection: sqlite3.Connection, path: Path, root: Path) -> None:
     """Do what the system does for a dead process: roll back, release locks, fold nothing."""
     if path.exists():
         # SQLite folds the log when the last connection closes, so one that can't closes last.
@@ -105,7 +109,7 @@ def _let_go(connection: sqlite3.Connection, path: Path) -> None:
         bystander.close()
     else:
         connection.close()  # it has got another name meanwhile
-    locks = f"{path.absolute().parent}/"
+    locks = f"{root.absolute()}/"
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208, of names that go while we look
         try:
             where = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115

@@ -98,7 +98,7 @@ class Storm:
         self._told = told
         self._chance = {kind: random.Random(f"{seed}/{kind}") for kind in KINDS}
         swarm = random.Random(f"{seed}/intensity")
-        self._intensity = {kind: swarm.choice((0.3, 1.0, 1.0, 3.0)) for kind in KINDS}
+        self._intensity = {kind: swarm.choice((0.1, 0.3, 1.0, 3.0)) for kind in KINDS}
 
     def chance(self, kind: str) -> random.Random:
         """The chance of a kind."""
@@ -134,10 +134,14 @@ class WireTap(Tap):
         wire: The connection.
         storm: What goes wrong.
         seen: Called with the first line of every request, and what becomes of it.
+        lists: Whether the exchange says that it takes an entry and its exits as one list.
     """
 
-    def __init__(self, wire: Wire, storm: Storm, seen: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, wire: Wire, storm: Storm, seen: Callable[[str, str], None], *, lists: bool
+    ) -> None:
         super().__init__(wire)
+        self._lists = lists
         self._storm = storm
         self._seen = seen
         self._stream: str | None = None  # once the connection has been upgraded
@@ -256,6 +260,8 @@ class WireTap(Tap):
     def answered(self, data: bytes) -> None:
         if self._swallow:
             return
+        if not self._lists:
+            data = data.replace(b'"otoAllowed":true', b'"otoAllowed":null')
         if self._stream is not None:
             self._frame(data)
         elif self._instead is not None:

@@ -33,15 +33,17 @@ from typing import Any
 
 import numpy as np
 
-from tests.live.gateway_server import DAY, INSTRUMENT, RICH, RULES
-from tests.simulation.assembly import BNB, columns
+from tests.live.gateway_server import INSTRUMENT, RICH, RULES
 from tests.simulation.faults import Storm
-from tests.simulation.place import Place
+from tests.simulation.place import BNB, START, Place
+from tests.simulation.project import DAY
 from vostok_core.errors import VostokError
 from vostok_core.features.inputs import CLOSE
-from vostok_core.live.cuts import ClosedBar, LiveBars
 from vostok_core.trading.events import Action, BarClosed
+from vostok_core.trading.rules import charge
 from vostok_exchange.symbols import UNIT
+from vostok_live.daemon.history import Retold
+from vostok_live.daemon.plan import JOURNAL, Plan
 from vostok_live.journal.place import open_to_read
 from vostok_live.journal.reader import Reader
 from vostok_live.journal.recovery import Recovered, recover
@@ -64,7 +66,6 @@ class Observed:
     Attributes:
         broken: What must never happen, and did.
         requested: How often the exchange was asked for each client order id.
-        bars: What the daemon closed, by its end.
         controls: What a person was told to be done: wall time in microseconds, and what.
         healed: When the storm ended, seconds.
         uncovered: The longest time without a stop while the way was healthy, seconds.
@@ -73,7 +74,6 @@ class Observed:
 
     broken: list[str] = field(default_factory=list)
     requested: Counter[str] = field(default_factory=Counter)
-    bars: dict[int, ClosedBar] = field(default_factory=dict)
     controls: list[tuple[int, Action]] = field(default_factory=list)
     healed: float = 0.0
     uncovered: float = 0.0
@@ -124,9 +124,9 @@ class Witness:
         return self._connection
 
 
-def judge(place: Place, state: Path, observed: Observed, storm: Storm) -> list[str]:
+def judge(place: Place, plan: Plan, observed: Observed, storm: Storm) -> list[str]:
     """All that is not in order; empty where everything is."""
-    with Reader.open(state / "journal.sqlite") as journal:
+    with Reader.open(plan.state / JOURNAL) as journal:
         run = journal.last_run()
         if run is None:
             return ["recovery: no run has begun"]
@@ -138,10 +138,10 @@ def judge(place: Place, state: Path, observed: Observed, storm: Storm) -> list[s
         return [
             *_orders(place, journal, found),
             *_fills(place, journal),
-            *_position(place, found),
+            *_position(place, journal, found),
             *_cover(place),
             *_foreign(place),
-            *_market(place, journal, found, observed, storm),
+            *_market(place, plan, journal, found, storm),
             *_kill_switch(journal, found, observed),
             *_alerts(journal),
         ]
@@ -199,17 +199,23 @@ def _fills(place: Place, journal: Reader) -> Iterator[str]:
         yield "fills: the engine has not heard all that are written down"
 
 
-def _position(place: Place, found: Recovered) -> Iterator[str]:
+def _position(place: Place, journal: Reader, found: Recovered) -> Iterator[str]:
     account = found.engine.account
-    cash = Fraction(RULES.atoms(RICH["USDT"]))
+    cash = Fraction(journal.opening())
     lots, spent, paid = 0, Decimal(0), Decimal(0)
+    rows = journal.read_fills(DAY)
+    charged = dict(zip(rows["trade_id"], rows["fee"], strict=True))
     for fill in place.fills():
         sign = 1 if fill.buyer else -1
-        fee = Fraction(fill.commission, UNIT) * Fraction(BNB) / Fraction(INSTRUMENT.quote_atom)
-        cash -= sign * fill.qty * fill.price + -(-fee // 1)
+        worth = fill.qty * fill.price
+        fee = -(-Fraction(fill.commission, UNIT) * Fraction(BNB) // Fraction(INSTRUMENT.quote_atom))
+        # Until the price of a BNB is known, it is what a trade costs at most.
+        most = charge(worth, found.engine.config.fee_rate)
+        if charged.get(fill.trade_id) not in (fee, most):
+            yield f"position: trade {fill.trade_id} cost {fee}, not {charged.get(fill.trade_id)}"
+        cash -= sign * worth + charged.get(fill.trade_id, fee)
         lots += sign * fill.qty
-        worth = fill.qty * INSTRUMENT.quantity_step * fill.price * INSTRUMENT.price_tick
-        spent += sign * worth
+        spent += sign * worth * INSTRUMENT.quote_atom
         paid += Decimal(fill.commission) / UNIT
     if not account.position + account.dust == lots == place.position():
         yield (
@@ -238,7 +244,7 @@ def _foreign(place: Place) -> Iterator[str]:
 
 
 def _market(
-    place: Place, journal: Reader, found: Recovered, observed: Observed, storm: Storm
+    place: Place, plan: Plan, journal: Reader, found: Recovered, storm: Storm
 ) -> Iterator[str]:
     begins, name = found.run.start.begins, str(INSTRUMENT.id)
     rows = journal.trades_between(name, begins.next_id, 2**62)
@@ -266,24 +272,17 @@ def _market(
     before = begins.next_id - 1
     for trade_id in ids:
         if trade_id != before + 1:
-            noticed = (at[trade_id] - begins.begin_us) / 1e6
+            noticed = (at[trade_id] - START) / 1e6
             if not storm.troubled(noticed - _ASKED_FOR, noticed + 75.0):
                 yield f"repaired: trades {before + 1} to {trade_id - 1} are missing"
         before = trade_id
-    yield from _bars(journal, found, observed, ids, rows)
+    yield from _bars(plan, journal, found, ids)
 
 
-def _bars(
-    journal: Reader,
-    found: Recovered,
-    observed: Observed,
-    ids: list[int],
-    rows: list[tuple[Any, ...]],
-) -> Iterator[str]:
-    begins, name = found.run.start.begins, str(INSTRUMENT.id)
-    bars = LiveBars(INSTRUMENT, (begins.interval,), begins.begin_us, begins.previous)
+def _bars(plan: Plan, journal: Reader, found: Recovered, ids: list[int]) -> Iterator[str]:
+    name = str(INSTRUMENT.id)
     try:
-        again = bars.replay(columns(rows), journal.cuts_after(name, begins.begin_us))
+        again = list(Retold(plan.instrument, found.run.start.begins, journal).closed())
     except VostokError as error:
         yield f"bars: {error}"
         return
@@ -294,14 +293,19 @@ def _bars(
     if told != made[: len(told)] or len(made) - len(told) > 1:
         wrong = [each for each in told if each not in made]
         yield f"bars: {len(told)} were told, {len(made)} are told again; not so: {wrong[:3]}"
-    good = {bar.ts for bar in again if bar.valid}
-    if any(event.valid and event.ts not in good for event in heard):
-        yield "bars: the engine was told of a valid bar that is none"
+    steps = journal.read_steps(plan.strategy, name, DAY)
+    written = zip(
+        steps["ts"], steps["bar"], steps["bar_valid"], steps["first_id"], steps["last_id"],
+        strict=True,
+    )  # fmt: skip
+    for (ts, row, *rest), bar in zip(written, again, strict=False):
+        if (ts, row, rest) != (bar.ts, bar.row.tobytes(), [bar.valid, bar.first_id, bar.last_id]):
+            there = [*np.frombuffer(row), *rest]
+            mine = [*bar.row, bar.valid, bar.first_id, bar.last_id]
+            yield f"bars: the bar at {ts} was {there}, and is told again as {mine}"
+    if len(steps["ts"]) != len(told):
+        yield f"bars: {len(told)} were told, {len(steps['ts'])} are written down"
     for bar in again:
-        mine = observed.bars.get(bar.ts)
-        same = mine is None or (np.array_equal(mine.row, bar.row) and mine.valid is bar.valid)
-        if not same:
-            yield f"bars: the bar at {bar.ts} was another when it closed"
         if bar.valid and bar.first_id >= 0:
             there = [i for i in ids if bar.first_id <= i <= bar.last_id]
             if there != list(range(bar.first_id, bar.last_id + 1)):

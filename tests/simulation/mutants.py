@@ -1,16 +1,22 @@
-"""Daemons with a mistake built in, each of which the judge must find."""
+"""Mistakes that are built into the daemon, each of which the judge must find.
+
+A mistake is planted in the process of its schedule, in the daemon's own classes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import asyncio
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 from tests.simulation.place import INSTRUMENT
-from tests.simulation.script import Parts
-from vostok_core.trading.commands import Cancel
-from vostok_core.trading.engine import Engine
-from vostok_core.trading.events import Fill
+from vostok_core.trading.commands import Cancel, requests
+from vostok_core.trading.config import EngineConfig
+from vostok_core.trading.events import Event, Fill
+from vostok_core.trading.rules import Rules
+from vostok_live.daemon import account_side, market_side
+from vostok_live.daemon.trader import Trader
 from vostok_live.feed.continuity import Continuity, Missing
 from vostok_live.feed.events import Tick
 from vostok_live.gateway.ccxt_port import CcxtPort
@@ -25,22 +31,22 @@ from vostok_live.gateway.port import (
     Unknown,
 )
 from vostok_live.gateway.resolve import Findings, Resolver
+from vostok_live.journal.recovery import Recovered
+from vostok_live.journal.rows import MadeBar
+from vostok_live.journal.writer import Journal
 
 
-class Resending:
-    """Sends again what got no answer, in the hope that its name makes that safe."""
+def resend() -> None:
+    """Send again what got no answer, in the hope that its name makes that safe."""
+    once = CcxtPort.send
 
-    def __init__(self, port: CcxtPort) -> None:
-        self._port = port
-
-    async def send(self, command: Sendable) -> Outcome:
-        outcome = await self._port.send(command)
+    async def send(port: CcxtPort, command: Sendable) -> Outcome:
+        outcome = await once(port, command)
         if isinstance(outcome, Unknown) and not isinstance(command, Cancel):
-            return await self._port.send(command)
+            return await once(port, command)
         return outcome
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._port, name)
+    CcxtPort.send = send  # type: ignore[method-assign]
 
 
 class Trusting(Resolver):
@@ -94,10 +100,39 @@ class Skipping(Continuity):
         pass
 
 
-def forget_the_kill(engine: Engine) -> None:
-    """The kill switch was in memory alone."""
-    engine.killed = None
-    engine.paused = False
+def forget_the_kill() -> None:
+    """Have the kill switch in memory alone."""
+    recover = Journal.recover
+
+    def recovered(journal: Journal, config: EngineConfig, rules: Rules) -> Recovered | None:
+        found = recover(journal, config, rules)
+        if found is not None:
+            found.engine.killed, found.engine.paused = None, False
+        return found
+
+    Journal.recover = recovered  # type: ignore[method-assign]
+    Journal.latched = lambda _: None  # type: ignore[method-assign]
+
+
+def write_late() -> None:
+    """Write an order down some time after it was sent."""
+
+    def hear(trader: Trader, event: Event, made: MadeBar | None = None) -> None:
+        commands = trader.engine.handle(event)
+        told = (event, commands, trader._clock.market(), made)
+        if any(map(requests, commands)):
+            trader._answer(commands)
+            asyncio.get_running_loop().call_later(0.2, trader._journal.append, *told)
+        else:
+            trader._journal.append(*told)
+            trader._answer(commands)
+
+    Trader.hear = hear  # type: ignore[method-assign]
+
+
+def part(module: ModuleType, name: str, replacement: type) -> Callable[[], None]:
+    """Put another class in the place of one that a module of the daemon makes."""
+    return lambda: setattr(module, name, replacement)
 
 
 class Deaf(Book):
@@ -122,13 +157,13 @@ class Mutant:
     """A mistake.
 
     Attributes:
-        parts: Where it is.
+        plant: Builds it in, for the rest of the process.
         kinds: Kinds of faults that it is looked for under; None for those of each seed.
         within: Seeds within which it must be found.
         start: The first of them.
     """
 
-    parts: Parts
+    plant: Callable[[], None]
     kinds: tuple[str, ...] | None = None
     within: int = 24
     start: int = 0
@@ -137,14 +172,18 @@ class Mutant:
 _ANSWERS = ("answer_lost", "late", "failed_after", "request_lost")
 
 MUTANTS: dict[str, Mutant] = {
-    "resends": Mutant(Parts(port=Resending), _ANSWERS),
-    "absent-at-once": Mutant(Parts(resolver=Trusting), ("late",)),
-    "makes-fills-up": Mutant(Parts(book=Counting), ("answer_lost", "frame_lost", "failed_after")),
-    "asks-for-no-trades": Mutant(Parts(book=Deaf), ("answer_lost", "frame_lost", "kill")),
-    "forgets-the-kill": Mutant(Parts(restored=forget_the_kill), ("control", "kill")),
-    "skips-holes": Mutant(Parts(continuity=Skipping), ("frame_lost",)),
+    "resends": Mutant(resend, _ANSWERS),
+    "absent-at-once": Mutant(part(account_side, "Resolver", Trusting), ("late",)),
+    "makes-fills-up": Mutant(
+        part(account_side, "Book", Counting), ("answer_lost", "frame_lost", "failed_after")
+    ),
+    "asks-for-no-trades": Mutant(
+        part(account_side, "Book", Deaf), ("kill", "half_open", "partition")
+    ),
+    "forgets-the-kill": Mutant(forget_the_kill, ("control", "kill")),
+    "skips-holes": Mutant(part(market_side, "Continuity", Skipping), ("frame_lost",)),
     "divides-twins": Mutant(
-        Parts(book=Divided), ("request_lost", "kill_at_commit"), start=80
-    ),  # one in a hundred finds it
-    "writes-late": Mutant(Parts(written_late=0.2), ()),
+        part(account_side, "Book", Divided), ("request_lost", "kill_at_commit"), start=165
+    ),  # one in two hundred finds it
+    "writes-late": Mutant(write_late, ()),
 }

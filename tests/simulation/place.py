@@ -11,8 +11,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from tests.live.gateway_server import DAY, INSTRUMENT, KEY, RICH, RULES
+from tests.live.gateway_server import INSTRUMENT, KEY, RICH, RULES
 from tests.simulation.network import Network
+from tests.simulation.project import DAY
 from vostok_core.market.synthetic import MarketSpec
 from vostok_core.times import MINUTE, day_start
 from vostok_exchange.clock import MarketClock
@@ -26,23 +27,25 @@ from vostok_exchange.settings import AccountSetup, Key, Setup
 from vostok_exchange.symbols import UNIT
 from vostok_exchange.world import Market
 
-__all__ = ["DAY", "INSTRUMENT", "KEY", "RICH", "RULES", "START", "Place", "setup"]
+__all__ = ["BNB", "DAY", "INSTRUMENT", "KEY", "RICH", "RULES", "START", "Place", "setup"]
 
 PORT = 8_731
 URL = f"http://127.0.0.1:{PORT}"
 OURS = 1
 START = day_start(DAY) + 10 * MINUTE
-"""Market time of the opening; there are ten minutes of history before it."""
+"""Market time of the opening; the lake ends ten minutes before it."""
+BNB = Decimal(500)
+"""What a BNB is worth, in which commission is paid."""
 FOREIGN = "web_4f1c02aa"
 """Client order id of an order that somebody else placed in the account."""
 
 
-def setup(seed: int, trades_per_minute: float) -> Setup:
+def setup(seed: int, trades_per_minute: float, price: float) -> Setup:
     """An exchange with one symbol and one account."""
     spec = MarketSpec(
         annual_volatility=1.5,
         trades_per_minute=trades_per_minute,
-        start_price=100.0,
+        start_price=price,
         mean_qty=50.0,
         quantity_step=0.001,
         news_per_day=200.0,
@@ -53,7 +56,7 @@ def setup(seed: int, trades_per_minute: float) -> Setup:
         START,
         (Market(INSTRUMENT, spec),),
         (AccountSetup(OURS, (Key(KEY.key, KEY.secret),), RICH),),
-        {"USDT": Decimal(500)},
+        {"USDT": BNB},
     )
 
 
@@ -69,6 +72,7 @@ class Place:
         hold: Awaited with every request that places or cancels, before it is matched.
 
     Attributes:
+        speed: As given.
         server: The exchange itself.
     """
 
@@ -81,6 +85,7 @@ class Place:
         time: Callable[[], float],
         hold: Callable[[Call], Awaitable[None]],
     ) -> None:
+        self.speed = speed
         self.server = Server(
             folder,
             setup=made,

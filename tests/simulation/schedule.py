@@ -6,30 +6,9 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Protocol
 
 from tests.simulation.faults import KINDS
-from tests.simulation.script import Parts
-from vostok_core.trading.events import Action
-from vostok_live.gateway.access import ApiKey
-from vostok_live.seams import MarketTime, Seams
-
-
-class Life(Protocol):
-    """A daemon as the simulation sees it."""
-
-    async def run(self) -> None:
-        """Live until killed."""
-        ...
-
-    async def control(self, action: Action) -> None:
-        """Do what a person asks for; raises a `VostokError` where it can't yet."""
-        ...
-
-
-Maker = Callable[[Seams, str, ApiKey, Path], Life]
-"""Makes a daemon: the world, the exchange's address, the key to the account, the state folder."""
+from vostok_live.seams import MarketTime
 
 
 class WorldClock:
@@ -37,16 +16,19 @@ class WorldClock:
 
     Args:
         wall_ns: The world's time.
-        market_time: How the exchange's market goes by.
 
     Attributes:
         off_ns: By how much it is off.
     """
 
-    def __init__(self, wall_ns: Callable[[], int], market_time: MarketTime) -> None:
+    def __init__(self, wall_ns: Callable[[], int]) -> None:
         self.off_ns = 0
         self._wall_ns = wall_ns
-        self._market_time = market_time
+        self._market_time = MarketTime()
+
+    def boot(self) -> None:
+        """Forget what was known of market time: a process that starts knows nothing."""
+        self._market_time = MarketTime()
 
     @property
     def market_time(self) -> MarketTime:
@@ -70,13 +52,13 @@ class Schedule:
         seed: Decides everything.
         seconds: Virtual seconds of storm.
         kinds: Kinds of faults that may strike; None for a choice that the seed makes.
-        parts: What the daemon is made of.
+        mutant: Name of the mistake that is built into the daemon; none by default.
     """
 
     seed: int
     seconds: float = 100.0
     kinds: tuple[str, ...] | None = None
-    parts: Parts | None = None
+    mutant: str | None = None
 
     def chosen(self) -> tuple[str, ...]:
         """The kinds of faults that may strike."""

@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 ONCE_FAILED = {
     # Killed between the news of two orders of one list that both are absent.
-    80: "request_lost,kill_at_commit",
+    165: "request_lost,kill_at_commit",
 }
-"""Seeds that found a mistake, kept, and the kinds of faults that it took."""
+"""Seeds that a mistake was found with, and the kinds of faults that it takes."""
 
 
 def simulation(*words: str, hash_seed: str = "0") -> Any:
@@ -47,11 +47,11 @@ def tally(outcomes: list[dict[str, Any]]) -> Counter[str]:
     return sum((Counter(each["tally"]) for each in outcomes), start=Counter())
 
 
-@pytest.mark.parametrize("seeds", ["0..74", "75..149"])
+@pytest.mark.parametrize("seeds", ["0..49", "50..99", "100..149", "150..199"])
 def test_after_every_storm_all_is_in_order(seeds: str) -> None:
     outcomes = simulation("--seeds", seeds, "--seconds", "60", "--jobs", "1")
     assert failures(outcomes) == {}
-    assert len(outcomes) == 75
+    assert len(outcomes) == 50
     counted = tally(outcomes)
     assert {kind for kind in KINDS if not counted[kind]} == set(), "some faults never struck"
     for name in ("orders", "fills", "bars", "lives", "asked_kill", "asked_flatten"):
@@ -103,11 +103,11 @@ def test_every_mistake_is_found() -> None:
 def test_a_failure_is_shrunk_to_the_faults_that_it_takes() -> None:
     ended = subprocess.run(
         [
-            sys.executable, "-m", "tests.simulation", "--seed", "1", "--mutant", "resends",
-            "--faults", "answer_lost,clock,frame_twice,throttled", "--seconds", "60",
+            sys.executable, "-m", "tests.simulation", "--seed", "8", "--mutant", "resends",
+            "--faults", "answer_lost,clock,frame_twice,throttled", "--seconds", "120",
         ],
         cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
     assert ended.returncode == 1
     (least,) = [line for line in ended.stdout.splitlines() if "least:" in line]
-    assert "--seed 1 --seconds 15 --faults answer_lost --mutant resends --trace" in least
+    assert "--seed 8 --seconds 30 --faults answer_lost --mutant resends --trace" in least

@@ -2,7 +2,7 @@
 
 For some virtual seconds everything goes wrong that `faults` knows. Then all is well but for the
 connections, which are silent from then on: to notice is the daemon's own affair. Within a minute
-everything must be in order (`invariants`).
+and a half everything must be in order (`invariants`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.live.gateway_server import KEY
-from tests.simulation.assembly import SmallDaemon
 from tests.simulation.chaos import Chaos
 from tests.simulation.disk import Disk
 from tests.simulation.faults import KINDS, Storm, WireTap
@@ -23,22 +22,23 @@ from tests.simulation.invariants import Broken, Observed, Witness, judge
 from tests.simulation.loop import Killed, Node, VirtualLoop
 from tests.simulation.network import MemoryConnector, Network
 from tests.simulation.place import START, URL, Place, setup
-from tests.simulation.schedule import Life, Maker, Outcome, Schedule, WorldClock
-from tests.simulation.script import Parts, Script
+from tests.simulation.project import WAYS, last_price, plan
+from tests.simulation.schedule import Outcome, Schedule, WorldClock
 from tests.simulation.trace import Trace
 from vostok_core.errors import VostokError
-from vostok_core.live.cuts import ClosedBar
-from vostok_core.trading.config import Capabilities
 from vostok_core.trading.events import Action
 from vostok_exchange.events import Event, ExecutionReport
 from vostok_exchange.protocol.calls import Call
-from vostok_live.gateway.access import ApiKey
-from vostok_live.seams import MarketTime, Seams
+from vostok_live.daemon.plan import JOURNAL
+from vostok_live.daemon.supervisor import Daemon
+from vostok_live.seams import Seams
+from vostok_live.service.logs import ROOT as LOGS
 
-SETTLE = 60.0
+SETTLE = 90.0
 """Virtual seconds within which all must be in order again."""
 _FIRST_LOOK = 20.0  # seconds: what was under way when the storm ended has arrived by then
 _CALM_AFTER = 25.0  # seconds without a fault after which the way counts as healthy
+_COVER_WITHIN = 5.0  # seconds; the engine's
 _GRACE = 3.0  # seconds that a position may be uncovered beyond `cover_within`, to sell it
 
 
@@ -48,9 +48,8 @@ class World:
     Args:
         loop: Where time passes.
         schedule: What is run.
-        folder: An empty one, for the exchange and the journal.
+        folder: Of the project, and for the exchange.
         show: Called with every line of the trace; None to show nothing.
-        make: Makes daemons; the small one by default.
     """
 
     def __init__(
@@ -60,21 +59,11 @@ class World:
         folder: Path,
         *,
         show: Callable[[str], None] | None = None,
-        make: Maker | None = None,
     ) -> None:
         chance = random.Random(f"{schedule.seed}/world")
-        speed = chance.choice((1.0, 1.0, 4.0))
-        capabilities = Capabilities(chance.random() < 0.7, chance.random() < 0.7)
-        self.script = Script(
-            begin=START,
-            speed=speed,
-            interval="5s" if speed == 1.0 else "20s",
-            every=chance.choice((1, 1, 2)),
-            horizon=chance.choice((8.0, 15.0, 40.0)),
-            sigma=chance.choice((0.0004, 0.001, 0.003)),
-            fraction=chance.choice((0.02, 0.2, 0.6)),
-            capabilities=capabilities,
-        )
+        self.way = chance.choice(WAYS)
+        speed = chance.choice((30.0, 60.0, 120.0))
+        lists = chance.random() < 0.7
         self.schedule = schedule
         self.loop = loop
         self.trace = Trace(loop.time, show)
@@ -86,26 +75,25 @@ class World:
             mean=chance.choice((0.004, 0.02, 0.08)),
             tail=chance.choice((0.0, 0.01, 0.03)),
         )
-        self.network.tap = lambda wire: WireTap(wire, self.storm, self._request)
+        self.network.tap = lambda wire: WireTap(wire, self.storm, self._request, lists=lists)
         self.network.admit = self._admit
-        self.disk = Disk(loop.time, lambda when: self.died("kill_at_commit", when))
-        self.state = folder / "state"
-        self.state.mkdir()
-        self.witness = Witness(self.state / "journal.sqlite")
-        self.market_time = MarketTime(START * 1_000, START, speed)
-        self.clock = WorldClock(self._wall_ns, self.market_time)
+        self.plan = plan(folder / "project", self.way, URL, KEY)
+        self.disk = Disk(
+            loop.time, lambda when: self.died("kill_at_commit", when), self.plan.lake.root
+        )
+        self.witness = Witness(self.plan.state / JOURNAL)
+        self.clock = WorldClock(self._wall_ns)
         self.place = Place(
             folder / "exchange",
-            setup(chance.randrange(1_000_000), 50.0 / speed),
+            setup(chance.randrange(1_000_000), 50.0 / speed, last_price(folder / "project")),
             speed,
             self._wall_ns,
             loop.time,
             self._hold,
         )
-        self.life: Life | None = None
+        self.life: Daemon | None = None
         self.node: Node | None = None
         self.born = 0.0
-        self._make = make or self._small
         self._chance = chance
         self.closed_until = 0.0
         self._tasks: list[asyncio.Task[Any]] = []
@@ -116,7 +104,7 @@ class World:
         """Run it and judge."""
         self._watch_errors()
         await self.place.open(self.network, self._hear)
-        self.trace.say("world", f"{self.script}")
+        self.trace.say("world", f"{self.way}, market time goes {self.place.speed:g} times as fast")
         self._spawn(self._keep_alive())
         self._spawn(self._pump())
         self._spawn(self._watch_cover())
@@ -171,7 +159,7 @@ class World:
         """Wait until all is in order; when it was, or what was not in the end."""
         await self._until(self.observed.healed + _FIRST_LOOK)
         while True:
-            failures = judge(self.place, self.state, self.observed, self.storm)
+            failures = judge(self.place, self.plan, self.observed, self.storm)
             after = self.loop.time() - self.observed.healed
             if not failures:
                 self.trace.say("judge", f"all is in order {after:.0f} s after the storm")
@@ -199,18 +187,6 @@ class World:
 
     # The daemon
 
-    def _small(self, seams: Seams, url: str, key: ApiKey, state: Path) -> Life:
-        return SmallDaemon(
-            seams,
-            url,
-            key,
-            state,
-            script=self.script,
-            parts=self.schedule.parts or Parts(),
-            seen=lambda what: self.trace.say("daemon", what),
-            on_bar=self._bar,
-        )
-
     async def _keep_alive(self) -> None:
         """Start the daemon, and again whenever it has ended, as a service manager does."""
         lives = 0
@@ -224,7 +200,8 @@ class World:
             ended = asyncio.Event()
             self.node = node = Node(f"daemon {lives}")
             node.on_death.append(ended.set)
-            self.life = self._make(seams, URL, KEY, self.state)
+            self.clock.boot()
+            self.life = Daemon(self.plan, seams, serve=False)
             self.born = self.loop.time()
             self.trace.say("world", f"{node.name} is started")
             task = node.start(self.life.run())
@@ -260,8 +237,12 @@ class World:
                 done.set_result(error is None)
 
         node.on_death.append(lambda: done.done() or done.set_result(False))
-        node.start(life.control(action)).add_done_callback(told)
+        node.start(life.control(action, "simulation")).add_done_callback(told)
+        asked = self.clock.wall_ns() // 1_000
         if not await done:
+            if node.dead and action == "reset":
+                # It may have been done; whoever gave no answer may enter again.
+                self.observed.controls.append((asked, action))
             return False
         self.trace.say("person", action)
         self.observed.controls.append((self.clock.wall_ns() // 1_000, action))
@@ -310,11 +291,6 @@ class World:
                     f"{order.status} {order.filled}/{order.qty}",
                 )
 
-    def _bar(self, bar: ClosedBar) -> None:
-        self.observed.bars[bar.ts] = bar
-        if not bar.valid:
-            self.observed.tally["invalid_bars"] += 1
-
     # What is watched all the time
 
     async def _pump(self) -> None:
@@ -324,7 +300,7 @@ class World:
     async def _watch_cover(self) -> None:
         """How long a position is without a stop while nothing is in the way."""
         since: float | None = None
-        bound = self.script.cover_within + _GRACE
+        bound = _COVER_WITHIN + _GRACE
         while True:
             await asyncio.sleep(0.5)
             now = self.loop.time()
@@ -343,7 +319,8 @@ class World:
     def _watch_errors(self) -> None:
         """What is logged goes into the trace; what nobody has caught is a mistake."""
         logs = logging.getLogger()
-        logs.handlers = [_Logged(self.trace, self.observed)]
+        logs.handlers = [_Logged(self.trace, self.observed, str(self.plan.project.root))]
+        logging.getLogger(LOGS).setLevel(logging.INFO)
 
         def heard(_: Any, context: dict[str, Any]) -> None:
             self.observed.broken.append(f"{context['message']}: {context.get('exception')!r}")
@@ -360,15 +337,18 @@ class World:
 class _Logged(logging.Handler):
     """Puts what is logged into the trace; an error of aiohttp's or asyncio's is a mistake."""
 
-    def __init__(self, trace: Trace, observed: Observed) -> None:
+    def __init__(self, trace: Trace, observed: Observed, folder: str) -> None:
         super().__init__(logging.INFO)
+        self._folder = folder  # another one each time, so not in the trace
         self._trace = trace
         self._observed = observed
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = record.getMessage()
-        self._trace.say("log", f"{record.name}: {said}")
-        if record.levelno >= logging.ERROR and not record.name.startswith("vostok_live"):
+        ours = record.name.startswith(LOGS)
+        said = record.getMessage().replace(self._folder, "")
+        who = record.name.removeprefix(f"{LOGS}.")
+        self._trace.say("daemon" if ours else "log", f"{who}: {said}")
+        if record.levelno >= logging.ERROR and not ours:
             why = "" if record.exc_info is None else f" {record.exc_info[1]!r}"
             self._observed.broken.append(f"log: {said}{why}")
 
