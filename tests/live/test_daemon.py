@@ -76,6 +76,8 @@ def test_it_trades_and_a_batch_says_the_same_bit_for_bit(world: World) -> None:
             found = await audit(world.plan(server.url), real_seams())
             assert found.clean, found
             assert found.fills >= 6
+            timed, sent = daemon.measures.bar_to_order, trader.outcomes["entries"]
+            assert 0 < timed.count <= sent, "what a timer or a fill sends was not sent by a trade"
 
     asyncio.run(main())
     assert proofs(world) == ["holds"]

@@ -117,7 +117,7 @@ def forget_the_kill() -> None:
 def write_late() -> None:
     """Write an order down some time after it was sent."""
 
-    def hear(trader: Trader, event: Event, made: MadeBar | None = None) -> None:
+    def hear(trader: Trader, event: Event, made: MadeBar | None = None) -> bool:
         commands = trader.engine.handle(event)
         told = (event, commands, trader._clock.market(), made)
         if any(map(requests, commands)):
@@ -126,8 +126,9 @@ def write_late() -> None:
         else:
             trader._journal.append(*told)
             trader._answer(commands)
+        return bool(commands)
 
-    Trader.hear = hear  # type: ignore[method-assign]
+    Trader._hear = hear  # type: ignore[method-assign]
 
 
 def part(module: ModuleType, name: str, replacement: type) -> Callable[[], None]:

@@ -52,7 +52,8 @@ class MarketSide:
         allowance: Shared by all who open connections to this exchange.
         measures: Where things are counted.
         on_bar: Takes a bar that has closed.
-        triggered: Called with the wall's time at which what may close a bar arrived.
+        arrived: Called with the wall's time, nanoseconds, at which a trade came that may close a
+            bar; with 0 before a timer closes one.
         tell: Tells a person.
         on_connected: Called when a connection is up.
 
@@ -74,7 +75,7 @@ class MarketSide:
         allowance: Allowance,
         measures: Measures,
         on_bar: Callable[[ClosedBar], None],
-        triggered: Callable[[int], None],
+        arrived: Callable[[int], None],
         tell: Callable[[Alert], None],
         on_connected: Callable[[], None],
     ) -> None:
@@ -89,7 +90,7 @@ class MarketSide:
         self._clock = seams.clock
         self._journal = journal
         self._measures = measures
-        self._triggered = triggered
+        self._arrived = arrived
         self._tell = tell
         self._on_connected = on_connected
         inbox: Inbox[Arrival] = Inbox(_ROOM)
@@ -137,12 +138,14 @@ class MarketSide:
         self._journal.record_ticks(ticks)
         newest = ticks[-1]
         self.last = newest
-        self._triggered(newest.seen * 1_000)
+        self._arrived(newest.seen * 1_000)
         if newest.sent >= 0:
             self._measures.feed_delay.observe((newest.seen - newest.sent) / 1e6)
 
     def _cut(self, cut: Cut) -> None:
         self._journal.record_cut(cut)
+        if cut.by == "timer":
+            self._arrived(0)
 
     def _hold(self, tick: Tick | None) -> None:
         """Doubt while trades are held back."""

@@ -315,7 +315,7 @@ class Session:
             allowance=self._allowance,
             measures=self._measures,
             on_bar=trader.on_bar,
-            triggered=trader.triggered,
+            arrived=trader.arrived,
             tell=trader.alert,
             on_connected=self._time.look,
         )

@@ -95,7 +95,8 @@ class Trader:
         self._carry_out: Callable[[Sendable], object] | None = None
         self._ask: Callable[[int], None] | None = None
         self._kept = journal.seq
-        self._triggered_ns = 0
+        self._arrived_ns = 0
+        self._sending_since_ns = 0
 
     def begin(self, carry_out: Callable[[Sendable], object], ask: Callable[[int], None]) -> None:
         """From here on commands are sent and timers rung; those that waited go first."""
@@ -113,16 +114,22 @@ class Trader:
 
     # What is heard
 
-    def hear(self, event: Event, made: MadeBar | None = None) -> None:
+    def hear(self, event: Event) -> None:
         """Tell the engine something, write both down, and carry its answer out."""
+        self._hear(event)
+
+    def _hear(self, event: Event, made: MadeBar | None = None) -> bool:
+        """The same, of a bar with what was made of it; whether there is anything to send."""
         self._measure(event)
         commands = self.engine.handle(event)
         began = self._clock.wall_ns()
         seq = self._journal.append(event, commands, self._clock.market(), made)
         self._measures.journal_commit.observe((self._clock.wall_ns() - began) / 1e9)
         self._answer(commands)
-        if seq - self._kept >= _KEEP_EVERY:
+        sends = any(isinstance(command, Sendable) for command in commands)
+        if seq - self._kept >= _KEEP_EVERY and not sends:  # orders don't wait for that
             self.keep()
+        return sends
 
     def ring(self) -> None:
         """A time that was asked for has come."""
@@ -158,7 +165,8 @@ class Trader:
             None if withheld is not None else said,
         )
         before = dict(self.engine.counts)
-        self.hear(event, MadeBar(step, bar, self.model.sha256, row, withheld, asked))
+        sends = self._hear(event, MadeBar(step, bar, self.model.sha256, row, withheld, asked))
+        self._sending_since_ns = self._arrived_ns if sends else 0
         self._note(bar, close, step.features)
         if said is not None:
             self.probabilities.append(Point(bar.ts, said.probability))
@@ -166,15 +174,16 @@ class Trader:
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
             self.decision = Decision(bar.ts, said.probability, said.threshold, outcome)
 
-    def triggered(self, wall_ns: int) -> None:
-        """What may close a bar arrived then, by the wall."""
-        self._triggered_ns = wall_ns
+    def arrived(self, wall_ns: int) -> None:
+        """What may close a bar arrived then, by the wall; 0 where a timer closes the next one."""
+        self._arrived_ns = wall_ns
 
     def sent(self) -> None:
-        """An order is on the wire."""
-        if self._triggered_ns:
-            self._measures.bar_to_order.observe((self._clock.wall_ns() - self._triggered_ns) / 1e9)
-            self._triggered_ns = 0
+        """An order goes out."""
+        if self._sending_since_ns:
+            took = self._clock.wall_ns() - self._sending_since_ns
+            self._measures.bar_to_order.observe(took / 1e9)
+            self._sending_since_ns = 0
 
     def swap(self, model: Model) -> None:
         """Decide by another model from the next bar on; it can take over from the one before."""

@@ -336,6 +336,7 @@ class CcxtPort:
         client.milliseconds = self.timestamp
         client.nonce = self.timestamp
         client.handle_errors = self._heard
+        client.open()  # it reads certificates, for which the first order would wait
         return client
 
     async def _guard(

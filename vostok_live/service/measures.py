@@ -81,7 +81,7 @@ class Measures:
         nan_features: Features that were no number.
         uncovered_seconds: Market seconds that a position was without its exits resting.
         order_round_trip: From sending an order to the answer.
-        bar_to_order: From the arrival of what closed a bar to its order on the wire.
+        bar_to_order: From the arrival of the trade that closed a bar to the order that it brought.
         journal_commit: A transaction of the journal.
         inference: From a closed bar to its probability.
         feed_delay: From the exchange's sending of a trade to its arrival, by both clocks.

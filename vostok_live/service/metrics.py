@@ -213,7 +213,7 @@ METRICS: tuple[Metric, ...] = (
     _metric("order_rtt_seconds", "histogram", "From sending an order to the exchange's answer.",
             lambda _, m: m.order_round_trip),
     _metric("bar_to_order_seconds", "histogram",
-            "From the arrival of what closed a bar to its order on the wire.",
+            "From the arrival of the trade that closed a bar to the order that it brought.",
             lambda _, m: m.bar_to_order),
     _metric("reconcile_runs_total", "counter", "Comparisons with the exchange.",
             lambda _, m: _counted(m.comparisons), "result"),

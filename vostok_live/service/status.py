@@ -227,7 +227,7 @@ class Latencies(Struct, frozen=True):
 
     bar_to_order: Annotated[
         Latency | None,
-        Meta(description="from the arrival of what closed a bar to its order on the wire"),
+        Meta(description="from the arrival of the trade that closed a bar to its order"),
     ]
     order_round_trip: Annotated[
         Latency | None, Meta(description="from sending an order to the exchange's answer")
