@@ -85,7 +85,7 @@ test: check ## check, then every test that is not long
 
 .PHONY: test-long
 test-long: $(STAMP) ## the tests that take minutes
-	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m long
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile -m long
 
 .PHONY: format
 format: $(STAMP) ## format the code and mend what lint can mend
