@@ -16,18 +16,12 @@ from types import FrameType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import Progress, TaskID
 
 from vostok.demo import world
 from vostok.demo.clean import archive_root, feed_path, forget
 from vostok.demo.live import trade
+from vostok.demo.progress import showing
 from vostok.demo.result import DemoResult, Status, read_promotion
 from vostok.demo.tell import tell
 from vostok.demo.worker import STAGES
@@ -70,7 +64,7 @@ def _run(project: Project, result: DemoResult) -> None:
         f"minute drifts by {world.PLANTED_EDGE:g} of its volatility for every unit of past "
         f"order-flow surprise\n  {world.NULL}  a martingale: nothing predicts it\n"
     )
-    with _interruptible(), _progress(console) as progress:
+    with _interruptible(), showing(console) as progress:
         _timed(result, "history", lambda: _write_world(project, result.seed, progress))
         _timed(result, "news", lambda: _news(project, result, progress))
         _walk(project, result, progress)
@@ -84,7 +78,7 @@ def _run(project: Project, result: DemoResult) -> None:
         )
         result.promotions.append(promotion)
     if result.decision(world.EDGE) == "promoted":
-        with _interruptible(), _progress(console) as progress:
+        with _interruptible(), showing(console) as progress:
             _timed(result, "live", lambda: _trade(project, result, progress))
     result.report = str(refresh_index(lake, project.strategy(world.STRATEGY)))
     refresh_catalog(lake)
@@ -258,18 +252,6 @@ def _interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Progress]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        yield progress
 
 
 def _timed(result: DemoResult, name: str, step: Any) -> None:
