@@ -38,6 +38,16 @@ LakeOption = Annotated[
     Path | None,
     typer.Option("--lake", metavar="DIR", help="The lake, instead of VOSTOK_LAKE or vostok.toml."),
 ]
+ExchangeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--exchange",
+        metavar="NAME",
+        help="binance, testnet, or the address of an embedded exchange; by default the one that "
+        "runs on the lake.",
+    ),
+]
+RealOption = Annotated[bool, typer.Option("--real", help="Real money is meant.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Add the traceback to an error.")]
 
 
@@ -66,16 +76,9 @@ def run(
     strategy: StrategyArgument,
     instrument: InstrumentOption,
     lake: LakeOption = None,
-    exchange: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="binance, testnet, or the address of an embedded exchange; by default the one "
-            "that runs on the lake.",
-        ),
-    ] = None,
+    exchange: ExchangeOption = None,
     *,
-    real: Annotated[bool, typer.Option("--real", help="Trade real money.")] = False,
+    real: RealOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Trade until Ctrl-C or SIGTERM. Exits stay where they rest.
@@ -241,11 +244,9 @@ def audit(
     strategy: StrategyArgument,
     instrument: InstrumentOption,
     lake: LakeOption = None,
-    exchange: Annotated[
-        str | None, typer.Option(metavar="NAME", help="As for `vostok-live run`.")
-    ] = None,
+    exchange: ExchangeOption = None,
     *,
-    real: Annotated[bool, typer.Option("--real", help="As for `vostok-live run`.")] = False,
+    real: RealOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Compare the journal with the exchange's own books; exits with 3 where they differ.
@@ -312,11 +313,9 @@ def doctor(
     strategy: StrategyArgument,
     instrument: InstrumentOption,
     lake: LakeOption = None,
-    exchange: Annotated[
-        str | None, typer.Option(metavar="NAME", help="As for `vostok-live run`.")
-    ] = None,
+    exchange: ExchangeOption = None,
     *,
-    real: Annotated[bool, typer.Option("--real", help="As for `vostok-live run`.")] = False,
+    real: RealOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Check everything that `run` needs, and change nothing.

@@ -339,7 +339,7 @@ def test_feature_that_depends_on_more_than_its_bars_is_refused_with_3(
 ) -> None:
     kernel = Kernel(_fickle, (Feature("fickle", "", "", ""),), (), 1, 0)
     pack = Pack("planted", "1", "gives other values every time", "bars", (kernel,))
-    monkeypatch.setitem(registry._PACKS, "planted", pack)
+    monkeypatch.setitem(registry._PACKS.items, "planted", pack)
     result = vostok("check", "leaks", "planted", "--rows", "40")
     assert result.exit_code == 3
     assert "fickle: repeat" in result.stdout

@@ -7,28 +7,24 @@ judge can fail is shown by daemons with a mistake built in.
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.live.gateway_venue import INSTRUMENT
+from tests.live.gateway_mistakes import Counting, Deaf, Trusting
 from tests.live.gateway_world import CALM, Parts, Way, Weather, check
 from vostok_core.trading.commands import Cancel, requests
-from vostok_core.trading.events import Fill
-from vostok_live.gateway.news import FillNews, News
+from vostok_live.gateway.news import News
 from vostok_live.gateway.orders import Book
 from vostok_live.gateway.port import (
-    Answer,
     NeverSent,
     Outcome,
-    Question,
     Sendable,
     TradeReport,
     Unknown,
 )
-from vostok_live.gateway.resolve import Findings, Proof, Resolver
+from vostok_live.gateway.resolve import Proof
 
 SLOW = Weather(lost_request=0.2, late=0.6, stale=0.8)
 HARSH = Weather(lost_answer=0.2, late=0.3, question_fails=0.2, stale=0.5, event_lost=0.3)
@@ -91,28 +87,6 @@ class Refusing(Resending):
         return outcome
 
 
-class Counting(Book):
-    """Makes fills up from how much of an order is executed."""
-
-    def hear(self, answer: Answer | TradeReport, now: int) -> list[News]:
-        news = super().hear(answer, now)
-        made: list[News] = []
-        for name, order in self.orders.items():
-            more = order.reported - order.filled
-            if more > 0:
-                trade_id = -len(order.trade_ids) - 1
-                order.fill(trade_id, more)
-                self.held += more if order.side == "buy" else -more
-                fill = Fill(now, name, trade_id, order.price, more, 0, "taker")
-                made.append(FillNews(fill, _report(name, trade_id, order.side, more)))
-        return news + made
-
-
-def _report(name: str, trade_id: int, side: Any, lots: int) -> TradeReport:
-    step = INSTRUMENT.quantity_step
-    return TradeReport(0, trade_id, 0, name, side, step, lots * step, step, "BNB", False, "asked")
-
-
 class Forgetful(Book):
     """Counts a fill each time that it is heard."""
 
@@ -129,25 +103,6 @@ class Hasty(Book):
 
     def _buys_due(self) -> bool:
         return False
-
-
-class Deaf(Book):
-    """Believes the stream alone of trades."""
-
-    def _trade(self, trade: TradeReport) -> list[News]:
-        return [] if trade.source == "asked" else super()._trade(trade)
-
-
-class Trusting(Resolver):
-    """Takes an order for absent as soon as it isn't found."""
-
-    def look(self, book: Book) -> Generator[Question, Answer, Findings]:
-        findings = yield from super().look(book)
-        gone = [fate for fate in self._fates if all(map(book.lost, fate.names)) and fate.tries]
-        for fate in gone:
-            self._fates.remove(fate)
-            findings.absent.append(fate.names)
-        return findings
 
 
 MISTAKES = {

@@ -6,31 +6,26 @@ A mistake is planted in the process of its schedule, in the daemon's own classes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
-from tests.simulation.place import INSTRUMENT
+from tests.live.gateway_mistakes import Counting, Deaf, Trusting
 from vostok_core.trading.commands import Cancel, requests
 from vostok_core.trading.config import EngineConfig
-from vostok_core.trading.events import Event, Fill
+from vostok_core.trading.events import Event
 from vostok_core.trading.rules import Rules
 from vostok_live.daemon import account_side, market_side
 from vostok_live.daemon.trader import Trader
 from vostok_live.feed.continuity import Continuity, Missing
 from vostok_live.feed.events import Tick
 from vostok_live.gateway.ccxt_port import CcxtPort
-from vostok_live.gateway.news import FillNews, News
 from vostok_live.gateway.orders import Book
 from vostok_live.gateway.port import (
-    Answer,
     Outcome,
-    Question,
     Sendable,
-    TradeReport,
     Unknown,
 )
-from vostok_live.gateway.resolve import Findings, Resolver
 from vostok_live.journal.recovery import Recovered
 from vostok_live.journal.rows import MadeBar
 from vostok_live.journal.writer import Journal
@@ -47,39 +42,6 @@ def resend() -> None:
         return outcome
 
     CcxtPort.send = send  # type: ignore[method-assign]
-
-
-class Trusting(Resolver):
-    """Takes an order for absent as soon as it isn't found."""
-
-    def look(self, book: Book) -> Generator[Question, Answer, Findings]:
-        findings = yield from super().look(book)
-        gone = [fate for fate in self._fates if all(map(book.lost, fate.names)) and fate.tries]
-        for fate in gone:
-            self._fates.remove(fate)
-            findings.absent.append(fate.names)
-        return findings
-
-
-class Counting(Book):
-    """Makes fills up from how much of an order is executed."""
-
-    def hear(self, answer: Answer | TradeReport, now: int) -> list[News]:
-        news = super().hear(answer, now)
-        for name, order in self.orders.items():
-            more = order.reported - order.filled
-            if more > 0:
-                trade_id = -len(order.trade_ids) - 1
-                order.fill(trade_id, more)
-                self.held += more if order.side == "buy" else -more
-                step = INSTRUMENT.quantity_step
-                report = TradeReport(
-                    now, trade_id, 0, name, order.side, step, more * step, 0 * step, "BNB", False,
-                    "asked",
-                )  # fmt: skip
-                fill = Fill(now, name, trade_id, order.price, more, 0, "taker")
-                news.append(FillNews(fill, report))
-        return news
 
 
 class Skipping(Continuity):
@@ -134,13 +96,6 @@ def write_late() -> None:
 def part(module: ModuleType, name: str, replacement: type) -> Callable[[], None]:
     """Put another class in the place of one that a module of the daemon makes."""
     return lambda: setattr(module, name, replacement)
-
-
-class Deaf(Book):
-    """Believes the stream alone of trades, and asks for none."""
-
-    def _trade(self, trade: TradeReport) -> list[News]:
-        return [] if trade.source == "asked" else super()._trade(trade)
 
 
 class Divided(Book):

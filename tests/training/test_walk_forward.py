@@ -450,7 +450,7 @@ class Louder:
 def test_how_news_is_scored_and_delayed_names_only_what_reads_news(
     market, strategy_of, monkeypatch
 ) -> None:
-    monkeypatch.setitem(scorer._SCORERS, "louder", Louder())
+    monkeypatch.setitem(scorer._SCORERS.items, "louder", Louder())
     others = [
         Settings.model_validate({"sentiment": {"scorer": "louder"}}),
         Settings.model_validate({"sources": {"backfill_lag": "7m"}}),

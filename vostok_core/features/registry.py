@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vostok_core.compiled import nb
-from vostok_core.errors import UnknownName
 from vostok_core.features.inputs import INPUT_FIELDS
 from vostok_core.hashing import hash_value
+from vostok_core.registered import Registry
 
 _ROW = nb.float64[::1]
 STEP_SIGNATURE = nb.void(_ROW, _ROW, _ROW, _ROW)
@@ -117,26 +117,21 @@ class Pack:
         )
 
 
-_PACKS: dict[str, Pack] = {}
+_PACKS: Registry[Pack] = Registry("pack", "vostok_core.features.packs")
 
 
 def register(pack: Pack) -> Pack:
-    """Make a pack known.
+    """Make a pack known by its name.
 
     Raises:
         ValueError: Another pack has its name.
     """
-    if _PACKS.get(pack.name, pack) is not pack:
-        raise ValueError(f"a pack called {pack.name!r} is already registered")
-    _PACKS[pack.name] = pack
-    return pack
+    return _PACKS.register(pack)
 
 
 def packs() -> dict[str, Pack]:
     """Every registered pack, by name, with the built-in ones first."""
-    import vostok_core.features.packs  # noqa: F401  (registers the built-in packs)
-
-    return dict(_PACKS)
+    return _PACKS.all()
 
 
 def pack(name: str) -> Pack:
@@ -145,7 +140,4 @@ def pack(name: str) -> Pack:
     Raises:
         UnknownName: None is registered under it.
     """
-    known = packs()
-    if name not in known:
-        raise UnknownName.of("pack", name, known)
-    return known[name]
+    return _PACKS.get(name)

@@ -12,7 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from vostok_core.errors import ScorerError, UnknownName
+from vostok_core.errors import ScorerError
+from vostok_core.registered import Registry
 from vostok_core.sentiment.items import tagging_version
 
 BATCH = 256
@@ -37,7 +38,7 @@ class Scorer(Protocol):
         """
 
 
-_SCORERS: dict[str, Scorer] = {}
+_SCORERS: Registry[Scorer] = Registry("scorer", "vostok_core.sentiment.lexicon")
 
 
 def register(scorer: Scorer) -> Scorer:
@@ -46,17 +47,12 @@ def register(scorer: Scorer) -> Scorer:
     Raises:
         ValueError: Another scorer has its name.
     """
-    if _SCORERS.get(scorer.name, scorer) is not scorer:
-        raise ValueError(f"a scorer called {scorer.name!r} is already registered")
-    _SCORERS[scorer.name] = scorer
-    return scorer
+    return _SCORERS.register(scorer)
 
 
 def scorers() -> dict[str, Scorer]:
-    """Every registered scorer, by name."""
-    import vostok_core.sentiment.lexicon  # noqa: F401  (registers the built-in scorer)
-
-    return dict(_SCORERS)
+    """Every registered scorer, by name, with the built-in one first."""
+    return _SCORERS.all()
 
 
 def scorer(name: str) -> Scorer:
@@ -65,10 +61,7 @@ def scorer(name: str) -> Scorer:
     Raises:
         UnknownName: None is registered under it.
     """
-    known = scorers()
-    if name not in known:
-        raise UnknownName.of("scorer", name, known)
-    return known[name]
+    return _SCORERS.get(name)
 
 
 def scores_version(scorer: Scorer, assets: Collection[str]) -> str:
