@@ -33,6 +33,7 @@ from tests.simulation.loop import VirtualLoop
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.schedule import Outcome, Schedule, without
 from tests.simulation.world import World
+from vostok_live.daemon import trader
 
 _STUCK = 240  # seconds of the machine's time for one schedule
 _SHORTEST = 10.0  # virtual seconds of storm
@@ -197,6 +198,7 @@ def _failed(schedule: Schedule, why: str) -> Outcome:
 def _seal(loop: VirtualLoop, seed: int) -> None:
     """Leave nothing to chance or to the machine's clock."""
     random.seed(seed)  # aiohttp's own
+    trader._KEEP_EVERY = 16  # events between two snapshots, so that kills meet them
     # How long connections are kept is counted by a clock that aiohttp takes from `time`.
     aiohttp.connector.monotonic = loop.time
     # ccxt reads all certificates for each client; there is nothing to encrypt here.

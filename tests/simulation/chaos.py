@@ -84,6 +84,21 @@ class Chaos:
         disk.least = chance.choice((1, 1, 2, 2, 3, 5))
         disk.armed = chance.choice(_SIDES)
 
+    async def _stop(self, chance: random.Random) -> None:  # noqa: ARG002, all kinds have it
+        if await self._world.stop():
+            self._storm.struck("stop", "in order")
+
+    async def _withdraw(self, chance: random.Random) -> None:
+        lasts = chance.uniform(1.0, 25.0)
+        self._storm.struck("withdraw", f"for {lasts:.1f} s")
+        self._world.service.withdraw()
+        await asyncio.sleep(lasts)
+        await self._world.promote()
+
+    async def _refresh(self, chance: random.Random) -> None:  # noqa: ARG002
+        self._storm.struck("refresh", "")
+        self._world.service.refresh()
+
     async def _clock(self, chance: random.Random) -> None:
         to = chance.uniform(-_CLOCK, _CLOCK)
         self._storm.struck("clock", f"off by {to:+.3f} s")

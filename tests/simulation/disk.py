@@ -27,7 +27,7 @@ class _Connection(sqlite3.Connection):
         self._live()
         if sql.startswith("PRAGMA synchronous"):
             sql = "PRAGMA synchronous = OFF"
-        if sql != "COMMIT":
+        if sql != "COMMIT" or self.node is None:
             return super().execute(sql, *values)
         kills = self.disk.committing()
         if kills == "before":

@@ -55,6 +55,9 @@ KINDS: dict[str, Kind] = {
     "kill_at_commit": Kind("event", 50.0, "kill -9 right before or after a commit of the journal"),
     "clock": Kind("event", 60.0, "the daemon's clock is set, by up to 0.4 s"),
     "control": Kind("event", 40.0, "a person pauses, resumes, flattens, kills, or resets"),
+    "stop": Kind("event", 90.0, "a person stops it in order, and starts it up to 8 s later"),
+    "withdraw": Kind("event", 120.0, "no model is in service, for up to 25 s"),
+    "refresh": Kind("event", 60.0, "another model of the same configuration is promoted"),
 }
 
 _ON_THE_WAY = tuple(k for k, v in KINDS.items() if v.place == "request" and k != "queued")
@@ -134,13 +137,21 @@ class WireTap(Tap):
         wire: The connection.
         storm: What goes wrong.
         seen: Called with the first line of every request, and what becomes of it.
+        heard: Called with the name of a stream when something of it goes to the client.
         lists: Whether the exchange says that it takes an entry and its exits as one list.
     """
 
     def __init__(
-        self, wire: Wire, storm: Storm, seen: Callable[[str, str], None], *, lists: bool
+        self,
+        wire: Wire,
+        storm: Storm,
+        seen: Callable[[str, str], None],
+        heard: Callable[[str], None],
+        *,
+        lists: bool,
     ) -> None:
         super().__init__(wire)
+        self._heard = heard
         self._lists = lists
         self._storm = storm
         self._seen = seen
@@ -270,11 +281,14 @@ class WireTap(Tap):
         else:
             if self._upgrading is not None and data.startswith(b"HTTP/1.1 101"):
                 self._stream = self._upgrading
+                self._heard(self._stream)
             self.wire.deliver("client", data)
 
     def _frame(self, data: bytes) -> None:
         """A frame of a stream; what is no single text goes on as it is."""
         storm, name = self._storm, self._stream
+        assert name is not None, "it has been upgraded"
+        self._heard(name)
         if not _one_text(data):
             self.wire.deliver("client", data)
             return

@@ -18,6 +18,7 @@ anew from it, and compares both with the exchange.
 | `bars` | Bars told again from the journal are those that were closed, bit for bit. |
 | `killed` | Nothing is entered between a kill and a reset, whatever dies meanwhile. |
 | `alerts` | No alert says that a rule above was broken. |
+| `ready`, `late`, `rung`, `overdue` | See `promises`. |
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from tests.live.gateway_server import INSTRUMENT, RICH, RULES
 from tests.simulation.faults import Storm
 from tests.simulation.place import BNB, START, Place
 from tests.simulation.project import DAY
+from tests.simulation.promises import promises
 from vostok_core.errors import VostokError
 from vostok_core.features.inputs import CLOSE
 from vostok_core.trading.events import Action, BarClosed
@@ -67,6 +69,8 @@ class Observed:
         broken: What must never happen, and did.
         requested: How often the exchange was asked for each client order id.
         controls: What a person was told to be done: wall time in microseconds, and what.
+        lives: When each life of the daemon began and ended, seconds.
+        heard: When something of a stream went to the daemon, seconds, by the stream's name.
         healed: When the storm ended, seconds.
         uncovered: The longest time without a stop while the way was healthy, seconds.
         tally: Counts, by name.
@@ -75,6 +79,8 @@ class Observed:
     broken: list[str] = field(default_factory=list)
     requested: Counter[str] = field(default_factory=Counter)
     controls: list[tuple[int, Action]] = field(default_factory=list)
+    lives: list[tuple[float, float]] = field(default_factory=list)
+    heard: dict[str, list[float]] = field(default_factory=lambda: {"market": [], "user": []})
     healed: float = 0.0
     uncovered: float = 0.0
     tally: Counter[str] = field(default_factory=Counter)
@@ -144,6 +150,7 @@ def judge(place: Place, plan: Plan, observed: Observed, storm: Storm) -> list[st
             *_market(place, plan, journal, found, storm),
             *_kill_switch(journal, found, observed),
             *_alerts(journal),
+            *promises(place, plan, journal, observed, storm),
         ]
 
 

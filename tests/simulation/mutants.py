@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
+from typing import Any
 
 from tests.live.gateway_mistakes import Counting, Deaf, Trusting
+from vostok_core.live.cuts import ClosedBar
 from vostok_core.trading.commands import Cancel, requests
 from vostok_core.trading.config import EngineConfig
 from vostok_core.trading.events import Event
 from vostok_core.trading.rules import Rules
 from vostok_live.daemon import account_side, market_side
+from vostok_live.daemon.bells import Bells
+from vostok_live.daemon.readiness import Readiness
+from vostok_live.daemon.session import Session
 from vostok_live.daemon.trader import Trader
 from vostok_live.feed.continuity import Continuity, Missing
 from vostok_live.feed.events import Tick
@@ -93,6 +98,38 @@ def write_late() -> None:
     Trader._hear = hear  # type: ignore[method-assign]
 
 
+def act_late() -> None:
+    """Act on every bar, however long ago it ended."""
+    on_bar = Trader.on_bar
+
+    def acts(trader: Trader, bar: ClosedBar, missed: str | None = None) -> None:
+        trader._decide_within = 2**62
+        on_bar(trader, bar)
+
+    Trader.on_bar = acts  # type: ignore[method-assign]
+
+
+def never_doubt() -> None:
+    """Enter whatever is not known."""
+    Readiness.reasons = lambda _: ()  # type: ignore[method-assign]
+    Session._withheld = lambda *_: None  # type: ignore[method-assign]
+
+
+def ring_never() -> None:
+    """Forget what was to be done later."""
+    Bells.ask = lambda *_: None  # type: ignore[method-assign]
+
+
+def hold_on() -> None:
+    """Hold what is open until a barrier is touched, however long that takes."""
+    from_strategy = EngineConfig.from_strategy
+
+    def patient(*given: Any, **named: Any) -> EngineConfig:
+        return replace(from_strategy(*given, **named), horizon_us=2**60)
+
+    EngineConfig.from_strategy = staticmethod(patient)  # type: ignore[assignment]
+
+
 def part(module: ModuleType, name: str, replacement: type) -> Callable[[], None]:
     """Put another class in the place of one that a module of the daemon makes."""
     return lambda: setattr(module, name, replacement)
@@ -142,4 +179,8 @@ MUTANTS: dict[str, Mutant] = {
         part(account_side, "Book", Divided), ("request_lost", "kill_at_commit"), start=165
     ),  # one in two hundred finds it
     "writes-late": Mutant(write_late, ()),
+    "acts-late": Mutant(act_late, ("kill", "half_open")),
+    "never-doubts": Mutant(never_doubt, ("kill", "half_open")),
+    "rings-never": Mutant(ring_never, ()),
+    "holds-on": Mutant(hold_on, ()),
 }

@@ -19,7 +19,7 @@ import numpy as np
 from tests.live.gateway_server import INSTRUMENT
 from vostok_core.features.inputs import TS
 from vostok_core.features.registry import pack
-from vostok_core.lake.store import Lake
+from vostok_core.lake.store import Lake, replacing
 from vostok_core.lake.tables import table
 from vostok_core.live.chain import DecisionChain, first_day
 from vostok_core.market.bars import BAR_FIELDS, day_bars
@@ -30,7 +30,7 @@ from vostok_core.models.bundle_folder import write_bundle
 from vostok_core.models.calibration import Calibration
 from vostok_core.models.fingerprint import fingerprint
 from vostok_core.models.manifest import SCHEMA_VERSION, Manifest, TrainingSpan
-from vostok_core.models.registry import bundle_path, keep, put_in_service
+from vostok_core.models.registry import bundle_path, keep, pointer_path, put_in_service
 from vostok_core.models.trees import MISSING_NAN, MISSING_NONE, TreeEnsemble
 from vostok_core.project import Project, find_project
 from vostok_core.strategy import Strategy
@@ -179,7 +179,7 @@ def _write_bars(lake: Lake, first: date) -> float:
 
 
 def _promote(lake: Lake, strategy: Strategy) -> None:
-    """Put a model in service that buys after most bars that rose."""
+    """Put a model in service that buys after most bars that rose; and make another like it."""
     features = tuple(name for name in pack("core").columns if name in _SEEN)
     trees = TreeEnsemble(
         root=np.array([0], dtype=np.int32),
@@ -217,8 +217,46 @@ def _promote(lake: Lake, strategy: Strategy) -> None:
         versions={},
     )  # fmt: skip
     rows = np.linspace(-1.0, 1.0, 2 * 64).reshape(64, 2)
-    calibration = Calibration("sigmoid", np.array([1.0]), np.array([0.0]))
-    bundle = Bundle.assemble(manifest, trees, calibration, golden_rows(rows, trees))
-    write_bundle(bundle_path(lake, strategy.name, NAME, DAY), bundle)
-    kept = keep(lake, strategy.name, NAME, DAY, sha256=bundle.sha256, gate=b"{}")
-    assert put_in_service(lake, kept)
+    pointer = pointer_path(lake, strategy.name, NAME)
+    for name, slope in (("refreshed", 0.9), ("promoted", 1.0)):
+        calibration = Calibration("sigmoid", np.array([slope]), np.array([0.0]))
+        bundle = Bundle.assemble(manifest, trees, calibration, golden_rows(rows, trees))
+        write_bundle(bundle_path(lake, strategy.name, NAME, DAY), bundle)
+        kept = keep(lake, strategy.name, NAME, DAY, sha256=bundle.sha256, gate=b"{}")
+        assert put_in_service(lake, kept)
+        pointer.with_name(f".{NAME}.{name}").write_bytes(pointer.read_bytes())
+
+
+class Service:
+    """What is in service, as the gate and a person change it.
+
+    Args:
+        given: Whose.
+    """
+
+    def __init__(self, given: Plan) -> None:
+        self._pointer = pointer_path(given.lake, given.strategy, NAME)
+        self._refreshed = False
+        self.withdrawn = False
+
+    def withdraw(self) -> None:
+        """Nothing is in service from here on."""
+        self.withdrawn = True
+        self._pointer.unlink()
+
+    def promote(self) -> None:
+        """What was in service is so again."""
+        self.withdrawn = False
+        self._write()
+
+    def refresh(self) -> None:
+        """The other model of the same configuration is in service, if any is."""
+        self._refreshed = not self._refreshed
+        if not self.withdrawn:
+            self._write()
+
+    def _write(self) -> None:
+        name = "refreshed" if self._refreshed else "promoted"
+        content = self._pointer.with_name(f".{NAME}.{name}").read_bytes()
+        with replacing(self._pointer) as temporary:
+            temporary.write_bytes(content)

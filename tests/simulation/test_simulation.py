@@ -54,7 +54,7 @@ def test_after_every_storm_all_is_in_order(seeds: str) -> None:
     assert len(outcomes) == 50
     counted = tally(outcomes)
     assert {kind for kind in KINDS if not counted[kind]} == set(), "some faults never struck"
-    for name in ("orders", "fills", "bars", "lives", "asked_kill", "asked_flatten"):
+    for name in ("orders", "fills", "bars", "lives", "asked_kill", "asked_reset"):
         assert counted[name] >= 3, name
 
 
@@ -98,6 +98,10 @@ def test_every_mistake_is_found() -> None:
     assert rules["writes-late"] == "intent"
     assert rules["forgets-the-kill"] == "killed"
     assert found["divides-twins"][0] == 1
+    assert rules["acts-late"] == "late"
+    assert rules["never-doubts"] == "ready"
+    assert rules["rings-never"] == "rung"
+    assert rules["holds-on"] == "overdue"
 
 
 def test_a_failure_is_shrunk_to_the_faults_that_it_takes() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,17 +23,19 @@ from tests.simulation.invariants import Broken, Observed, Witness, judge
 from tests.simulation.loop import Killed, Node, VirtualLoop
 from tests.simulation.network import MemoryConnector, Network
 from tests.simulation.place import START, URL, Place, setup
-from tests.simulation.project import WAYS, last_price, plan
+from tests.simulation.project import WAYS, Service, last_price, plan
 from tests.simulation.schedule import Outcome, Schedule, WorldClock
 from tests.simulation.trace import Trace
-from vostok_core.errors import VostokError
+from vostok_core.errors import Refused, VostokError
 from vostok_core.trading.events import Action
 from vostok_exchange.events import Event, ExecutionReport
 from vostok_exchange.protocol.calls import Call
 from vostok_live.daemon.plan import JOURNAL
 from vostok_live.daemon.supervisor import Daemon
 from vostok_live.seams import Seams
+from vostok_live.service.errors import NotRunning
 from vostok_live.service.logs import ROOT as LOGS
+from vostok_live.switch import throw
 
 SETTLE = 90.0
 """Virtual seconds within which all must be in order again."""
@@ -75,12 +78,15 @@ class World:
             mean=chance.choice((0.004, 0.02, 0.08)),
             tail=chance.choice((0.0, 0.01, 0.03)),
         )
-        self.network.tap = lambda wire: WireTap(wire, self.storm, self._request, lists=lists)
+        self.network.tap = lambda wire: WireTap(
+            wire, self.storm, self._request, self._heard, lists=lists
+        )
         self.network.admit = self._admit
         self.plan = plan(folder / "project", self.way, URL, KEY)
         self.disk = Disk(
             loop.time, lambda when: self.died("kill_at_commit", when), self.plan.lake.root
         )
+        self.service = Service(self.plan)
         self.witness = Witness(self.plan.state / JOURNAL)
         self.clock = WorldClock(self._wall_ns)
         self.place = Place(
@@ -96,6 +102,8 @@ class World:
         self.born = 0.0
         self._chance = chance
         self.closed_until = 0.0
+        self._stopping = False
+        self._promoted = -math.inf
         self._tasks: list[asyncio.Task[Any]] = []
 
     # The schedule
@@ -148,6 +156,8 @@ class World:
         for wire in self.network.wires:
             wire.hole = True
         self.observed.healed = self.loop.time()
+        if self.service.withdrawn:
+            await self.promote()
         self.trace.say("world", "the storm is over; every connection is silent")
         while not await self.ask("pause"):
             self._check()
@@ -203,6 +213,7 @@ class World:
             self.clock.boot()
             self.life = Daemon(self.plan, seams, serve=False)
             self.born = self.loop.time()
+            self.observed.lives.append((self.born, math.inf))
             self.trace.say("world", f"{node.name} is started")
             task = node.start(self.life.run())
             task.add_done_callback(lambda _, ended=ended: ended.set())
@@ -210,23 +221,68 @@ class World:
             if not node.dead:
                 self._by_itself(task)
                 node.kill()
+            self.observed.lives[-1] = (self.born, self.loop.time())
             self.life = None
             await asyncio.sleep(chance.uniform(0.0, 8.0))
 
     def _by_itself(self, task: asyncio.Task[Any]) -> None:
-        """The daemon has ended: an error of ours is a reason, anything else is a mistake."""
+        """The daemon has ended: it was asked to, has no model to decide by, or is mistaken."""
         error = None if task.cancelled() else task.exception()
         reasons = list(_leaves(error))
+        if self._stopping and not reasons:
+            self._stopping = False
+            return
         self.trace.say("world", f"the daemon has ended by itself: {reasons!r}")
         self.observed.tally["ended_by_itself"] += 1
-        if not reasons or not all(isinstance(each, VostokError) for each in reasons):
+        allowed = self.service.withdrawn or self.loop.time() < self._promoted + 5.0
+        if not (allowed and reasons and all(isinstance(each, Refused) for each in reasons)):
             self.observed.broken.append(f"the daemon has ended by itself: {reasons!r}")
+
+    async def stop(self) -> bool:
+        """Stop the daemon in order; whether one ran."""
+        life, node = self.life, self.node
+        if life is None or node is None or node.dead:
+            return False
+        self.trace.say("person", "stops it")
+        self._stopping = True
+        life.stop()
+        while self.life is life:
+            await asyncio.sleep(0.1)
+        self._stopping = False
+        return True
+
+    async def promote(self) -> None:
+        """A model is in service again; a daemon that sees to exits alone is started anew."""
+        self.trace.say("person", "promotes a model again")
+        self.service.promote()
+        self._promoted = self.loop.time()
+        session = None if self.life is None else self.life.session
+        if self.life is not None and (session is None or session.barred is not None):
+            await self.stop()
+
+    async def _throw(self) -> bool:
+        """Throw the kill switch while no daemon runs; whether there was a journal for it."""
+        clock = WorldClock(self._wall_ns)
+        seams = Seams(clock, random.Random(0), self._no_connector, self.disk.connect)
+        asked = clock.wall_ns() // 1_000
+        try:
+            throw(self.plan.state / JOURNAL, seams, VostokError("none runs", hint=""))
+        except NotRunning:
+            return False
+        self.trace.say("person", "kill, while no daemon runs")
+        self.observed.controls.append((asked, "kill"))
+        self.observed.tally["thrown"] += 1
+        return True
+
+    @staticmethod
+    def _no_connector() -> Any:
+        raise AssertionError("a switch opens no connection")
 
     async def ask(self, action: Action) -> bool:
         """Ask the daemon for something; whether it says that it has done it."""
         life, node = self.life, self.node
         if life is None or node is None or node.dead:
-            return False
+            return action == "kill" and self.life is None and await self._throw()
         done: asyncio.Future[bool] = self.loop.create_future()
 
         def told(task: asyncio.Task[Any]) -> None:
@@ -280,6 +336,10 @@ class World:
             lasts = self.storm.chance("queued").uniform(0.0, 6.0)
             self.storm.struck("queued", f"{lasts:.1f} s", lasts=lasts)
             await asyncio.sleep(lasts)
+
+    def _heard(self, stream: str) -> None:
+        """Something of a stream goes to the daemon."""
+        self.observed.heard[stream].append(self.loop.time())
 
     def _hear(self, events: list[Event]) -> None:
         for event in events:
