@@ -20,6 +20,7 @@ from typing import Annotated
 import typer
 
 from vostok_core.errors import UnknownName, UsageError, VostokError
+from vostok_core.lake.exchanges import SETUP_FILE, demo_exchange, exchange_folder
 from vostok_core.market.instrument import Instrument, InstrumentId
 from vostok_core.market.synthetic import MarketSpec
 from vostok_core.times import MINUTE, SECOND, day_of, parse_duration, utc
@@ -44,7 +45,8 @@ LakeOption = Annotated[
     typer.Option(
         "--lake",
         metavar="DIR",
-        help="A lake: the exchange keeps LAKE/exchange and hands out LAKE/archive.",
+        help="A lake: the exchange keeps LAKE/exchange and hands out LAKE/archive. Where the lake "
+        "has none, and the demo has left one, that goes on.",
     ),
 ]
 ArchiveOption = Annotated[
@@ -128,7 +130,7 @@ def run(
     with _reported(debug=debug):
         folder = _folder(state, lake)
         new = {"--seed": seed, "--market": market, "--start": start, "--history": history}
-        if (folder / "setup.json").exists():
+        if (folder / SETUP_FILE).exists():
             given = [name for name, value in new.items() if value is not None]
             if given:
                 raise UsageError(
@@ -144,7 +146,7 @@ def run(
             Server,
             folder,
             setup=setup,
-            archive=archive or (None if lake is None else lake / "archive"),
+            archive=archive or _archive(lake, folder),
             host=host,
             port=port,
             speed=speed,
@@ -167,7 +169,7 @@ def key(
       eval "$(vostok-exchange key --state exchange)" && echo $BINANCE_APIKEY
     """
     with _reported(debug=debug):
-        setup = Setup.read(_folder(state, lake) / "setup.json")
+        setup = Setup.read(_folder(state, lake) / SETUP_FILE)
         first = setup.accounts[0].keys[0]
         typer.echo(f"export BINANCE_APIKEY={first.key}\nexport BINANCE_SECRET={first.secret}")
 
@@ -213,7 +215,13 @@ def _folder(state: Path | None, lake: Path | None) -> Path:
     if state is not None:
         return state
     assert lake is not None, "one of both was given"
-    return lake / "exchange"
+    return exchange_folder(lake)
+
+
+def _archive(lake: Path | None, folder: Path) -> Path | None:
+    if lake is None:
+        return None
+    return lake / "archive" / "demo" if folder == demo_exchange(lake) else lake / "archive"
 
 
 def _setup(seed: int, markets: list[str] | None, start: str | None, history: int | None) -> Setup:

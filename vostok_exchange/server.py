@@ -21,6 +21,7 @@ from typing import Self
 from aiohttp import web
 
 from vostok_core.errors import UsageError
+from vostok_core.lake.exchanges import ADDRESS_FILE
 from vostok_core.lake.store import replacing
 from vostok_exchange.clock import Clock, MarketClock
 from vostok_exchange.protocol.exchange import Exchange, Hold, Wall, at_once
@@ -32,8 +33,6 @@ from vostok_exchange.protocol.streams import Streams
 from vostok_exchange.protocol.ws_api import WebSocketApi
 from vostok_exchange.settings import Setup
 from vostok_exchange.state import State
-
-ADDRESS_FILE = "address.json"
 
 _FAREWELL = 2.0  # seconds that requests in progress are waited for
 

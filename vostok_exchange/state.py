@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from vostok_core.errors import CorruptPartition, LakeVersionError, UsageError
+from vostok_core.lake.exchanges import SETUP_FILE
 from vostok_core.lake.store import replacing
 from vostok_exchange.commands import AnyCommand, Command
 from vostok_exchange.desk import Desk
@@ -84,7 +85,7 @@ class State:
         os.close(self._lock)
 
     def _agreed(self, setup: Setup | None) -> Setup:
-        path = self._folder / "setup.json"
+        path = self._folder / SETUP_FILE
         if setup is None or path.exists():
             there = Setup.read(path)
             if setup is not None and there != setup:

@@ -20,6 +20,7 @@ from urllib.request import urlopen
 import pytest
 
 from vostok_core.errors import CorruptPartition, LakeVersionError, UsageError
+from vostok_core.lake.exchanges import exchange_folder
 from vostok_core.market.instrument import Instrument, InstrumentId
 from vostok_core.market.synthetic import MarketSpec
 from vostok_core.times import HOUR, MINUTE, SECOND, day_start
@@ -370,6 +371,19 @@ def test_the_key_can_be_had_by_a_shell(
     (tmp_path / "lake" / "exchange").mkdir(parents=True)
     (tmp_path / "setup.json").rename(tmp_path / "lake" / "exchange" / "setup.json")
     assert command("key", "--lake", str(tmp_path / "lake")).output == result.output
+
+
+def test_a_lake_without_an_exchange_of_its_own_goes_on_with_the_demos(
+    setup: Setup, tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    assert exchange_folder(tmp_path) == tmp_path / "exchange"
+    (tmp_path / "demo" / "exchange").mkdir(parents=True)
+    setup.write(tmp_path / "demo" / "exchange" / "setup.json")
+    assert exchange_folder(tmp_path) == tmp_path / "demo" / "exchange"
+    assert command("key", "--lake", str(tmp_path)).output.count("export ") == 2
+    (tmp_path / "exchange").mkdir()
+    setup.write(tmp_path / "exchange" / "setup.json")
+    assert exchange_folder(tmp_path) == tmp_path / "exchange"
 
 
 @pytest.mark.parametrize(

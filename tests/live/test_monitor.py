@@ -285,6 +285,14 @@ def test_once_gives_every_reason_whole() -> None:
     assert "Kill switch: lost too much" in said
 
 
+def test_what_is_not_known_yet_is_no_zero() -> None:
+    out = io.StringIO()
+    render(msgspec.structs.replace(flat(), run=0), Console(file=out, width=100))
+    assert "starting" in out.getvalue()
+    assert out.getvalue().count("not known before the engine is there") == 3
+    assert "equity" not in out.getvalue()
+
+
 def test_once_says_once_that_a_person_stopped_it() -> None:
     killed = changed(NO_MODEL, code="killed", what="the kill switch holds: lost too much")
     assert printed(flat(reasons=(killed,), killed="lost too much")).count("lost too much") == 1

@@ -14,6 +14,7 @@ import polars as pl
 
 from vostok.demo import world
 from vostok_core.errors import SettingsError
+from vostok_core.lake.exchanges import demo_exchange
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import TABLES
 from vostok_core.models.registry import pointer_path
@@ -56,11 +57,6 @@ def archive_root(project: Project) -> Path:
     return _inside(project, archives[VENUE], "[sources.archives] demo")
 
 
-def exchange_folder(project: Project) -> Path:
-    """The folder that the demo's exchange keeps."""
-    return project.lake_root / "demo" / "exchange"
-
-
 def forget(project: Project, lake: Lake) -> None:
     """Remove what an earlier demo left, and nothing else: its instruments' market data, what its
     strategy made of them, its trades, its news; its exchange and its daemon's journal."""
@@ -74,7 +70,7 @@ def forget(project: Project, lake: Lake) -> None:
         pointer_path(lake, world.STRATEGY, market).unlink(missing_ok=True)
     trades = archive_root(project) / "data" / "spot" / "daily" / "aggTrades"
     folders += [trades / market.instrument.id.symbol for market in world.markets(project.settings)]
-    folders.append(exchange_folder(project))
+    folders.append(demo_exchange(project.lake_root))
     folders += (lake.root / project.settings.live.state).glob(f"{world.STRATEGY}/demo.spot.*")
     for folder in folders:
         if folder.exists():

@@ -28,14 +28,14 @@ import polars as pl
 
 from vostok import __version__
 from vostok.demo import world
-from vostok.demo.clean import archive_root, exchange_folder, feed_path
+from vostok.demo.clean import archive_root, feed_path
 from vostok.demo.result import LiveResult, ParityResult, ReconciliationResult
 from vostok_core.errors import VostokError
+from vostok_core.lake.exchanges import ADDRESS_FILE, SETUP_FILE, demo_exchange
 from vostok_core.lake.store import Lake, replacing
-from vostok_core.live.parity import REQUIRED
+from vostok_core.live.parity import Proof
 from vostok_core.project import Project
 from vostok_core.times import MINUTE, day_start, utc
-from vostok_exchange.server import ADDRESS_FILE
 from vostok_exchange.settings import Key, Setup, demo_account
 from vostok_live.audit import Audit, audit
 from vostok_live.daemon.plan import JOURNAL, Plan, make_plan, state_folder
@@ -127,7 +127,7 @@ def trade(project: Project, seed: int, tell: Tell) -> Lived:
 @contextmanager
 def _exchange(project: Project, seed: int, key: ApiKey) -> Iterator[str]:
     """An exchange that goes on where the history ends; its address."""
-    folder = exchange_folder(project)
+    folder = demo_exchange(project.lake_root)
     setup = Setup(
         seed=seed,
         first_day=world.FIRST_DAY,
@@ -137,7 +137,7 @@ def _exchange(project: Project, seed: int, key: ApiKey) -> Iterator[str]:
         bnb_prices={"USDT": _BNB_PRICE},
     )
     folder.mkdir(parents=True, exist_ok=True)
-    setup.write(folder / "setup.json")
+    setup.write(folder / SETUP_FILE)
     arguments = ["run", "--state", folder, "--archive", archive_root(project), "--port", "0"]
     with _process(
         "exchange", ["-m", "vostok_exchange", *arguments, "--speed", SPEED], project, {}
@@ -361,11 +361,7 @@ def read_parity(lake: Lake, day: date = DAY) -> ParityResult:
     frame = lake.read("parity", strategy=world.STRATEGY, instrument=world.EDGE, date=day)
     rows = {row["kind"]: row for row in frame.iter_rows(named=True)}
     return ParityResult(
-        equal=bool(
-            (frame["compared"] == frame["equal"]).all()
-            and frame["untold"].sum() == 0
-            and all(rows[kind]["compared"] for kind in REQUIRED)
-        ),
+        equal=Proof.of(day, frame).holds,
         features_compared=rows["features"]["compared"],
         features_equal=rows["features"]["equal"],
         decisions_compared=rows["decisions"]["compared"],

@@ -10,14 +10,12 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from vostok_core.errors import SettingsError, UsageError
+from vostok_core.lake.exchanges import ADDRESS_FILE, exchange_folder
 from vostok_live.gateway.access import BINANCE as BINANCE_ENDPOINTS
 from vostok_live.gateway.access import TESTNET as TESTNET_ENDPOINTS
 from vostok_live.gateway.access import ApiKey, Endpoints
 
 KEY, SECRET = "BINANCE_APIKEY", "BINANCE_SECRET"
-ADDRESS_FILE = "exchange/address.json"
-"""Where an embedded exchange that keeps its state in a lake writes its address."""
-
 Money = Literal["paper", "real"]
 
 
@@ -114,7 +112,7 @@ def find_venue(named: str | None, lake: Path, *, real: bool) -> Venue:
 
 
 def _address(lake: Path) -> str:
-    place = lake / ADDRESS_FILE
+    place = exchange_folder(lake) / ADDRESS_FILE
     try:
         return str(json.loads(place.read_text())["url"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -60,7 +60,7 @@ def mood(status: Status) -> Text:
         said = Text("◌ NOT READY", f"bold {WARN}")
     else:
         said = Text("● READY", f"bold {GOOD}")
-    return said.append(f" {status.state}", "not bold")
+    return said.append(f" {status.state}" if status.run else " starting", "not bold")
 
 
 def headline(status: Status, width: int) -> Text:
@@ -278,13 +278,24 @@ def alerts(status: Status, width: int, height: int) -> Lines:
     return lines or [Text("none", QUIET)]
 
 
+def _once_there(panel: Panel) -> Panel:
+    """A panel of what the engine knows; while there is none, it says so instead of zeros."""
+
+    def drawn(status: Status, width: int, height: int) -> Lines:
+        if status.run == 0:
+            return [Text("not known before the engine is there", QUIET)]
+        return panel(status, width, height)
+
+    return drawn
+
+
 PANELS: Final[dict[str, tuple[str, Panel]]] = {
     "price": ("Price", price),
-    "position": ("Position", position),
+    "position": ("Position", _once_there(position)),
     "decisions": ("Probability", decisions),
-    "money": ("Account", money),
+    "money": ("Account", _once_there(money)),
     "health": ("Health", health),
-    "trades": ("Trades", trades),
+    "trades": ("Trades", _once_there(trades)),
     "alerts": ("Alerts", alerts),
 }
 """Title and content of every part, by name, in the order in which they are read."""
