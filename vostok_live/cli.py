@@ -100,12 +100,11 @@ def run(
     with _reported(debug=debug):
         plan = _plan(lake, strategy, instrument, exchange, real=real)
         from vostok_live.daemon.plan import JOURNAL
-        from vostok_live.daemon.shipper import DAYS, ship_daily
+        from vostok_live.daemon.shipper import ship_daily
         from vostok_live.daemon.supervisor import Daemon
-        from vostok_live.journal.reader import Reader
         from vostok_live.seams import real_seams
         from vostok_live.service.logs import logging_to
-        from vostok_live.shipping import ship as send
+        from vostok_live.shipping import ship_changed
 
         plan.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = {"strategy": strategy, "instrument": str(plan.instrument.id)}
@@ -131,9 +130,7 @@ def run(
         with logging_to(plan.state, about, secrets=[plan.key.key, plan.key.secret]):
             asyncio.run(live())
             try:
-                with Reader.open(plan.state / JOURNAL) as reader:
-                    newest = reader.days()[-DAYS:]
-                written = send(plan.state / JOURNAL, plan.lake, strategy, name, newest)
+                written = ship_changed(plan.state / JOURNAL, plan.lake, strategy, name)
             except VostokError as error:
                 typer.echo(f"stopped in order, but the journal was not shipped: {error}", err=True)
             else:
@@ -275,10 +272,10 @@ def ship(
     strategy: StrategyArgument,
     instrument: InstrumentOption,
     lake: LakeOption = None,
-    last: Annotated[
-        int | None, typer.Option(min=1, metavar="DAYS", help="Only so many of the newest days.")
-    ] = None,
     *,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Look only where rows have come since the last time.")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Copy the journal into the lake's tables live_*, day by day; a running daemon goes on.
@@ -289,19 +286,15 @@ def ship(
       vostok sql "FROM live_fills"
     """
     with _reported(debug=debug):
+        from vostok_live import shipping
         from vostok_live.daemon.plan import JOURNAL, state_folder
-        from vostok_live.journal.reader import Reader
-        from vostok_live.shipping import ship as send
 
         os.nice(10)  # a daemon that trades goes first
         project = _project(lake)
         market = project.settings.instrument(instrument)
         journal = state_folder(project, strategy, market) / JOURNAL
-        days = None
-        if last is not None:
-            with Reader.open(journal) as reader:
-                days = reader.days()[-last:]
-        written = send(journal, project.open_lake(create=False), strategy, str(market.id), days)
+        send = shipping.ship_changed if changed else shipping.ship
+        written = send(journal, project.open_lake(create=False), strategy, str(market.id))
         for info in written:
             typer.echo(f"{info.rows:>9,} rows  {info.path.relative_to(project.lake_root)}")
         if not written:

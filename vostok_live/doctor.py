@@ -15,6 +15,7 @@ from vostok_live.daemon.plan import JOURNAL, Plan, make_plan
 from vostok_live.daemon.venue import find_key, find_venue
 from vostok_live.gateway.port import Balance
 from vostok_live.journal.reader import Reader
+from vostok_live.journal.recovery import recover
 from vostok_live.seams import Seams, real_seams
 
 
@@ -73,13 +74,16 @@ def _journal(plan: Plan) -> Finding:
         return Finding("journal", ok=True, detail=f"{path}: none yet, the first start makes it")
     with Reader.open(path) as reader:
         latched = reader.latched()
-        kept = reader.last_snapshot()
+        last = reader.last_run()
         runs, seq = len(reader.runs()), reader.seq
+        found = None
+        if latched is None and last is not None:
+            found = recover(reader, last.start.config, last.start.rules)
     if latched is not None:
         hint = "see what happened, then `vostok-live reset`"
         return Finding("journal", ok=False, detail=f"the kill switch holds: {latched}", hint=hint)
-    if kept is not None and (kept[1]["killed"] or kept[1]["paused"]):
-        why = kept[1]["killed"] or "entries are paused"
+    if found is not None and (found.engine.killed or found.engine.paused):
+        why = found.engine.killed or "entries are paused"
         hint = "see what happened, then `vostok-live reset` or `resume`"
         return Finding("journal", ok=False, detail=f"nothing was entered last: {why}", hint=hint)
     return Finding("journal", ok=True, detail=f"{path}: {runs} runs, {seq} events")

@@ -2,13 +2,16 @@
 
 There the pipeline tells everything again (`vostok_core.live.parity`). A day is shipped whole: a
 table in which nothing happened is there and empty. What has been shipped before and is the same is
-left alone, so that shipping may be repeated at any time, also while the daemon writes.
+left alone, so that shipping may be repeated at any time, also while the daemon writes. A daemon
+that was away for days writes down the bars of all of them when it starts, so what has come since
+the last shipping is told by what the lake has, not by the clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +29,13 @@ from vostok_core.models.bundle_folder import read_manifest
 from vostok_core.times import day_of
 from vostok_live.errors import JournalError
 from vostok_live.journal.reader import Reader
-from vostok_live.journal.rows import (
-    Columns,
-    Run,
-    config_to_json,
-    previous_to_text,
-    rules_to_json,
-    to_text,
-)
+from vostok_live.journal.rows import Columns, Run, previous_to_text, to_text
 
 CODE_VERSION = "2"
 """Changes whenever the same journal makes other rows."""
+
+Shipment = tuple[str, date, pl.DataFrame]
+"""A table, a day, and its rows."""
 
 _RENAMED = {
     "wall_us": "wall_ts",
@@ -47,6 +46,8 @@ _RENAMED = {
 """Times that the journal keeps as microseconds, and the lake as times."""
 
 _DAY = timedelta(days=1)
+_LATELY = 3
+"""Days that are read again in any case: the one that goes on, the one that is over, one more."""
 _DOUBLE = np.dtype("<f8")
 
 
@@ -82,18 +83,75 @@ def ship(
         BundleError: The lake lacks a bundle that a row of the journal was made by.
     """
     with sole_writer(lake.root / "live_runs"), Reader.open(journal) as reader:
-        runs = reader.runs()
-        _check_owner(runs, strategy, instrument, journal)
-        inputs = {"journal": str(reader.created_us()), "seq": str(reader.seq)}
-        keys = {"strategy": strategy, "instrument": instrument}
-        written = [
-            _put(lake, "live_runs", frame, inputs, keys, day)
-            for day, frame in _starts(reader, runs)
-        ]
-        for day in _wanted(reader, days):
-            for name, frame in _day(reader, lake, strategy, instrument, day):
-                written.append(_put(lake, name, frame, inputs, keys, day))
+        frames = _whole(reader, lake, strategy, instrument, _wanted(reader, days))
+        return _put_all(reader, lake, strategy, instrument, frames)
+
+
+def ship_changed(journal: Path, lake: Lake, strategy: str, instrument: str) -> list[PartitionInfo]:
+    """Write what has come into a journal since it was shipped: as `ship` does, and cheaply.
+
+    Most tables only grow. A day of them is read where the journal has another number of its rows
+    than the lake, of whatever day the daemon wrote lately. Trades are not counted: they come with
+    cuts, of their own day or, where one was stamped before midnight, of the next. Orders, requests
+    and fills, whose rows change for as long as an order stands, are few, and read of every day.
+
+    Args, returns and raises: as `ship`.
+    """
+    with sole_writer(lake.root / "live_runs"), Reader.open(journal) as reader:
+        days = reader.days()
+        changed = {day for day in days if not _as_many(reader, lake, strategy, instrument, day)}
+        before = {day - _DAY for day in changed} & set(days)
+        due = sorted(changed | before | set(days[-_LATELY:]))
+        frames = _whole(reader, lake, strategy, instrument, due)
+        others = (
+            (name, day, frame)
+            for day in days
+            if day not in due
+            for name, frame in _orders(reader, day)
+        )
+        return _put_all(reader, lake, strategy, instrument, chain(frames, others))
+
+
+def _as_many(reader: Reader, lake: Lake, strategy: str, instrument: str, day: date) -> bool:
+    """Whether the lake has as many rows of a day as the journal, and of this journal."""
+    created = str(reader.created_us())
+    for name, count in reader.counts(strategy, instrument, day).items():
+        keys: dict[str, Any] = {"strategy": strategy, "instrument": instrument, "date": day}
+        if not lake.exists(f"live_{name}", **keys):
+            return False
+        there = lake.info(f"live_{name}", **keys)
+        ours = there.inputs.get("journal") == created or not count
+        if not ours or (there.code_version, there.rows) != (CODE_VERSION, count):
+            return False
+    return True
+
+
+def _put_all(
+    reader: Reader, lake: Lake, strategy: str, instrument: str, frames: Iterable[Shipment]
+) -> list[PartitionInfo]:
+    """Write the starts and some frames; those that were written.
+
+    Raises:
+        JournalError: The journal is of another strategy or instrument.
+    """
+    runs = reader.runs()
+    _check_owner(runs, strategy, instrument, reader.path)
+    inputs = {"journal": str(reader.created_us()), "seq": str(reader.seq)}
+    keys = {"strategy": strategy, "instrument": instrument}
+    written = (
+        _put(lake, name, frame, inputs, keys, day)
+        for name, day, frame in chain(_starts(reader, runs), frames)
+    )
     return [info for info in written if info is not None]
+
+
+def _whole(
+    reader: Reader, lake: Lake, strategy: str, instrument: str, days: Iterable[date]
+) -> Iterator[Shipment]:
+    """Every table of some days but that of starts."""
+    for day in days:
+        for name, frame in _day(reader, lake, strategy, instrument, day):
+            yield name, day, frame
 
 
 def _wanted(reader: Reader, days: Iterable[date] | None) -> list[date]:
@@ -142,14 +200,15 @@ def _put(
     )
 
 
-def _starts(reader: Reader, runs: Sequence[Run]) -> Iterator[tuple[date, pl.DataFrame]]:
+def _starts(reader: Reader, runs: Sequence[Run]) -> Iterator[Shipment]:
     """Starts of the daemon, by the day from which on their bars are the journal's."""
     by_day: dict[date, list[Run]] = {}
     for run in runs:
         by_day.setdefault(day_of(run.start.begins.begin_us), []).append(run)
     for day, of_day in sorted(by_day.items()):
         rows = [_start(reader, run) for run in of_day]
-        yield day, _frame("live_runs", {name: [row[name] for row in rows] for name in rows[0]})
+        frame = _frame("live_runs", {name: [row[name] for row in rows] for name in rows[0]})
+        yield "live_runs", day, frame
 
 
 def _start(reader: Reader, run: Run) -> dict[str, object]:
@@ -164,8 +223,8 @@ def _start(reader: Reader, run: Run) -> dict[str, object]:
         "configuration": start.configuration,
         "bundle": start.bundle,
         "name": start.config.run,
-        "config": to_text(config_to_json(start.config)),
-        "rules": to_text(rules_to_json(start.rules)),
+        "config": to_text(start.config.to_json()),
+        "rules": to_text(start.rules.to_json()),
         "interval": begins.interval,
         "next_id": begins.next_id,
         "previous": previous_to_text(begins.previous),
@@ -188,14 +247,19 @@ def _day(
     yield "live_steps", _steps(lake, reader.read_steps(strategy, instrument, day), reader.path)
     yield "live_events", _frame("live_events", reader.read_events(day))
     yield "live_commands", _frame("live_commands", reader.read_commands(day))
+    yield from _orders(reader, day)
+    yield "live_news", _frame("live_news", reader.read_news(day))
+    yield "live_alerts", _frame("live_alerts", reader.read_alerts(day))
+    yield "live_controls", _frame("live_controls", reader.read_controls(day))
+
+
+def _orders(reader: Reader, day: date) -> Iterator[tuple[str, pl.DataFrame]]:
+    """What became of the orders of a day, and its fills: the tables whose rows change."""
     orders = reader.read_orders(day)
     orders["heard_ts"] = orders.pop("wall_us")
     yield "live_orders", _frame("live_orders", orders)
     yield "live_requests", _frame("live_requests", reader.read_requests_about(day))
     yield "live_fills", _frame("live_fills", reader.read_fills(day))
-    yield "live_news", _frame("live_news", reader.read_news(day))
-    yield "live_alerts", _frame("live_alerts", reader.read_alerts(day))
-    yield "live_controls", _frame("live_controls", reader.read_controls(day))
 
 
 def _frame(name: str, found: Mapping[str, Sequence[Any] | np.ndarray]) -> pl.DataFrame:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 ASKED_BY = "the command line, while no daemon ran"
 
-_TRIES, _PAUSE = 10, 0.5  # a daemon that starts or ends has the journal, and does not answer yet
+_PAUSE = 0.5  # seconds
+_PATIENCE = 30.0
+"""Seconds that a process which has the journal is waited for: one that opens a large journal, or
+ends, does not answer yet. The lock ends with it."""
 
 
 async def control(state: Path, journal: str, action: Action, seams: Seams) -> str:
@@ -65,7 +68,9 @@ def _ask(state: Path, action: Action) -> str:
 
 
 async def _kill(state: Path, journal: Path, seams: Seams) -> str:
-    for left in reversed(range(_TRIES)):
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _PATIENCE
+    while True:
         try:
             return _ask(state, "kill")
         except NotRunning as error:
@@ -73,7 +78,7 @@ async def _kill(state: Path, journal: Path, seams: Seams) -> str:
         try:
             return throw(journal, seams, silent)
         except JournalTaken as error:
-            if not left:
+            if loop.time() >= until:
                 raise _not_thrown(error, silent) from None
         except JournalError as error:
             raise JournalError(
@@ -82,7 +87,6 @@ async def _kill(state: Path, journal: Path, seams: Seams) -> str:
                 hint=error.hint,
             ) from error
         await asyncio.sleep(_PAUSE)
-    raise AssertionError("the last try returns or raises")
 
 
 def throw(path: Path, seams: Seams, silent: VostokError) -> str:

@@ -2,7 +2,8 @@
 
 A day is due once its journal has been shipped, for reconciliation also once the archive's record of
 it is in the lake; and anew when either has changed, for reconciliation also when that of the days
-around it has, to which positions reach. A schedule asks for unbroken ranges of them.
+around it has, to which positions reach. Days on which a daemon saw to exits alone have no bars to
+reconcile, and are due for parity. A schedule asks for unbroken ranges of them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,8 @@ _DESCRIPTIONS = {
 }
 
 VERSIONS = {"parity": parity.CODE_VERSION, "reconciliation": reconciliation.CODE_VERSION}
+_OF = {"parity": ("live_steps", "live_cuts", "live_events"), "reconciliation": ("live_steps",)}
+"""Tables of which one must have something on a day that is due."""
 
 
 def proof_contents(lake: Lake, strategy: Strategy, instrument: str, day: date) -> dict[str, str]:
@@ -68,9 +71,10 @@ def due_proofs(
         Each, with what it would be made of.
     """
     keys = {"strategy": strategy.name, "instrument": instrument}
+    shipped = Shipped(lake, strategy.name, instrument)
     found: dict[date, Mapping[str, str]] = {}
-    for day in Shipped(lake, strategy.name, instrument).days():
-        if not first <= day <= last or not lake.info("live_steps", **keys, date=day).rows:
+    for day in shipped.days():
+        if not first <= day <= last or not any(shipped.rows(name, day) for name in _OF[asset]):
             continue
         now = contents_of(asset, lake, strategy, instrument, day)
         if now is None:

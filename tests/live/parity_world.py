@@ -514,6 +514,23 @@ def trade(world: World, folder: Path, dies_at: int = 0) -> Desk:
     return desk
 
 
+def see_to_exits(path: Path, days: Sequence[date]) -> None:
+    """A run that goes on from a journal's last one, closes no bar, and hears something at noon of
+    each day."""
+    clock = Clock()
+    with Journal.open(path, replace(real_seams(), clock=clock)) as journal:
+        last = journal.last_run()
+        assert last is not None
+        found = journal.recover(last.start.config, RULES)
+        assert found is not None
+        journal.begin_run(last.start, found.engine.snapshot())
+        for day in days:
+            clock.us = day_start(day) + 12 * HOUR
+            for event in (Control(clock.us, "flatten"), Timer(clock.us)):
+                journal.append(event, found.engine.handle(event), clock.us)
+            journal.record_alert("warning", "lake", "seeing to exits alone")
+
+
 @dataclass(frozen=True)
 class Traded:
     """A world, and the journal of a daemon that traded it, shipped."""

@@ -71,6 +71,7 @@ def test_it_trades_and_a_batch_says_the_same_bit_for_bit(world: World) -> None:
             await until(lambda: daemon.session and daemon.session.trader, task)
             trader = daemon.session.trader
             await until(lambda: trader.closed >= 3, task)
+            await flatten(daemon, task)
             daemon.stop()
             await asyncio.wait_for(asyncio.shield(task), 30)
             found = await audit(world.plan(server.url), real_seams())
@@ -204,12 +205,19 @@ def test_it_waits_for_an_exchange_that_is_away_and_for_one_that_comes_back(world
             await until(lambda: not daemon.status().ready, task)
         async with exchange(world, port=port) as server:
             await until(lambda: daemon.status().ready, task)
+            await flatten(daemon, task)
             daemon.stop()
             await asyncio.wait_for(task, 60)
             assert (await audit(world.plan(url), real_seams())).clean
 
     asyncio.run(main())
     assert set(proofs(world)) == {"holds"}
+
+
+async def flatten(daemon: Daemon, task: asyncio.Task[None]) -> None:
+    """Close what is open: an exit that rests may be filled once nobody hears of it any more."""
+    await daemon.control("flatten", "test")
+    await until(lambda: daemon.session.trader.engine.state == "flat", task)
 
 
 def refusal(world: World, url: str = "http://127.0.0.1:9") -> BaseException:

@@ -23,9 +23,11 @@ from tests.live.daemon_world import (
     until,
 )
 from vostok_core.errors import BundleError, MissingPartition, Refused
+from vostok_core.live.chain import DecisionChain
 from vostok_core.live.parity import prove
 from vostok_core.models.registry import pointer_path
 from vostok_live.audit import audit
+from vostok_live.daemon import walk
 from vostok_live.daemon.plan import JOURNAL
 from vostok_live.daemon.supervisor import Daemon
 from vostok_live.monitor.once import render
@@ -63,6 +65,16 @@ def damage(world: World) -> Callable[[], None]:
     return lambda: arrays.write_bytes(content) and None
 
 
+def block(world: World) -> Callable[[], None]:
+    """A file of the bundle is one that no program can read."""
+    pointer = json.loads(pointer_path(world.lake, STRATEGY, NAME).read_text())
+    gate = world.lake.root / pointer["bundle"] / "gate.json"
+    content = gate.read_bytes()
+    gate.unlink()
+    gate.mkdir()
+    return lambda: gate.rmdir() or (gate.write_bytes(content) and None)
+
+
 def outlast(world: World) -> Callable[[], None]:
     file = world.root / "vostok.toml"
     file.unlink()
@@ -92,6 +104,7 @@ async def left_with_a_position(world: World) -> None:
     [
         (withdraw, "model", Refused, "no model of quick is in service"),
         (damage, "model", BundleError, "arrays.npz"),
+        (block, "fault", IsADirectoryError, "nothing can be decided (IsADirectoryError: "),
         (outlast, "lake", MissingPartition, "the newest bars of"),
     ],
 )
@@ -119,7 +132,8 @@ def test_what_is_open_is_closed_at_its_deadline_where_nothing_may_be_entered(
             closed = trader.trades[-1]
             assert closed.reason == "time"
             assert deadline <= closed.exit_ts < deadline + 5 * SLOW * 1e6
-            assert [alert.code for alert in trader.alerts].count(code) == 1
+            (alert,) = [alert for alert in trader.alerts if alert.code == code]
+            assert alert.level == ("critical" if code == "fault" else "warning")
             told = await asyncio.to_thread(client.control, world.state, "pause")
             assert told.paused
             assert (await audit(world.plan(server.url), real_seams())).clean
@@ -140,3 +154,31 @@ def test_what_is_open_is_closed_at_its_deadline_where_nothing_may_be_entered(
     days = world.lake.days("live_steps", strategy=STRATEGY, instrument=NAME)
     proofs = prove(world.lake, STRATEGY, world.instrument, days)
     assert {proof.verdict for proof in proofs} == {"holds"}
+
+
+def test_a_mistake_in_what_decides_does_not_keep_the_exits_from_being_seen_to(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Mistaken(DecisionChain):
+        def catch_up(self, *_: object) -> None:
+            raise ZeroDivisionError("in a pack")
+
+    async def main() -> None:
+        await left_with_a_position(world)
+        monkeypatch.setattr(walk, "DecisionChain", Mistaken)
+        async with exchange(world, SLOW) as server:
+            daemon, task = await start(world, server.url)
+            trader = daemon.session.trader
+            assert trader.engine.state != "flat"
+            reason = next(r for r in daemon.status().reasons if r.code == "fault")
+            assert reason.what == "nothing can be decided (ZeroDivisionError: in a pack)"
+            await until(lambda: trader.engine.state == "flat", task, 20)
+            assert ("critical", "fault") in [(a.level, a.code) for a in trader.alerts]
+            daemon.stop()
+            await asyncio.wait_for(task, 30)
+            with pytest.raises(ZeroDivisionError):
+                await asyncio.wait_for(Daemon(world.plan(server.url), real_seams()).run(), 30)
+
+    asyncio.run(main())
+    (said,) = [each for each in caplog.records if "in a pack" in each.message and each.exc_info]
+    assert said.exc_info[0] is ZeroDivisionError

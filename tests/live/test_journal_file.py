@@ -20,6 +20,7 @@ from vostok_core.trading.engine import Engine
 from vostok_core.trading.events import BarClosed
 from vostok_core.trading.rules import Rules
 from vostok_live.errors import JournalError
+from vostok_live.feed.events import Tick
 from vostok_live.journal import place
 from vostok_live.journal.reader import Reader
 from vostok_live.journal.rows import RunStart
@@ -378,6 +379,23 @@ def test_log_is_folded_into_the_file_when_it_is_long_and_when_the_journal_closes
     journal.close()
     assert path.stat().st_size > folded
     assert not path.with_name("journal.sqlite-wal").exists()
+
+
+def test_log_stays_short_where_trades_of_the_market_come_and_the_engine_hears_nothing(
+    path: Path,
+) -> None:
+    log = path.with_name("journal.sqlite-wal")
+    with Journal.open(path, real_seams()) as journal:
+        journal.begin_run(START, {})
+        sizes = []
+        for number in range(3_000):
+            at = NOON + number
+            journal.record_ticks([Tick("BTCUSDT", number, at, 1.0, 1.0, False, -1, -1, -1, at)])
+            if number % 50 == 0:  # a second
+                journal.fold_if_long()
+                sizes.append(log.stat().st_size)
+        assert sizes[-1] < 2 * sizes[5], "as long as after 250 of them"
+        assert journal.seq == 0
 
 
 def test_lock_file_names_its_holder(path: Path) -> None:

@@ -19,9 +19,15 @@ from tests.live.daemon_world import (
     make_world,
 )
 from vostok_core.models.registry import pointer_path
+from vostok_core.trading.account import Account
+from vostok_core.trading.config import Capabilities, EngineConfig
+from vostok_core.trading.engine import Engine
+from vostok_core.trading.events import Action, Control
+from vostok_core.trading.rules import Rules
 from vostok_live.daemon.plan import JOURNAL
 from vostok_live.daemon.venue import KEY, SECRET
 from vostok_live.doctor import Finding, examine
+from vostok_live.journal.rows import RunStart
 from vostok_live.journal.writer import Journal
 from vostok_live.seams import real_seams
 
@@ -79,3 +85,23 @@ def test_a_kill_switch_that_holds_is_found_also_without_a_model(world: World, ur
     environ = {KEY: API_KEY.key, SECRET: API_KEY.secret}
     found = list(examine(world.project, STRATEGY, NAME, url, environ, real=False))
     assert [each.name for each in found if not each.ok] == ["journal", "plan"]
+
+
+@pytest.mark.parametrize(
+    ("action", "said"), [("kill", "nothing was entered last: asked"), ("pause", "are paused")]
+)
+def test_an_engine_that_enters_nothing_is_found_though_no_snapshot_says_so(
+    world: World, url: str, action: Action, said: str
+) -> None:
+    world.state.mkdir(parents=True)
+    rules = Rules.of(world.instrument)
+    config = EngineConfig("a1", 60_000_000, 2.0, 1.0, capabilities=Capabilities())
+    start = RunStart("t", STRATEGY, NAME, "c", "b" * 64, config, rules)
+    engine = Engine(config, rules, Account.opening(1_000_000_000))
+    with Journal.open(world.state / JOURNAL, real_seams()) as journal:
+        journal.begin_run(start, engine.snapshot())
+        event = Control(1, action)
+        journal.append(event, engine.handle(event), 1)
+    (held,) = wrong(world, url)
+    assert held.name == "journal"
+    assert said in held.detail

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -183,6 +183,9 @@ def test_a_late_trade_is_as_late_as_the_bar_it_counts_in() -> None:
         100, START + 10 * SECOND, 10.0, -1, 504
     )
     assert newest_counted(ticks.head(0), []) is None
+    assert newest_counted(ticks.head(0), [], BEFORE) == BEFORE
+    ahead = replace(BEFORE, ts=START + 3 * MINUTE)
+    assert newest_counted(ticks, cuts, ahead) == LastTick(101, ahead.ts, 10.0, 1, 509)
 
 
 def test_a_trade_closes_every_bar_that_ended_before_it() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
-from shutil import rmtree
+from shutil import copyfile, rmtree
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from tests.live.parity_world import (
     SCORER,
     Traded,
     news,
+    see_to_exits,
     trade,
 )
 from vostok_core.errors import MissingPartition
@@ -32,8 +33,9 @@ from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import TIME, table
 from vostok_core.live.parity import REQUIRED, Proof, prove
 from vostok_core.live.retell import tell_bars
-from vostok_core.live.shipped import Shipped
-from vostok_core.times import DAY, MINUTE, SECOND, day_start
+from vostok_core.live.shipped import Beginning, Shipped
+from vostok_core.market.ticks import LastTick
+from vostok_core.times import DAY, MINUTE, SECOND, day_of, day_start
 from vostok_core.trading.config import EngineConfig
 from vostok_live.news.rows import scores_frame
 from vostok_live.shipping import ship
@@ -577,6 +579,77 @@ def test_a_day_on_which_nothing_was_compared_is_not_proven(tampered: Tampered) -
     assert proof.verdict == "untold"
 
 
+def test_bars_that_were_cut_and_of_which_no_step_says_anything_are_counted(
+    tampered: Tampered,
+) -> None:
+    """Whatever else of the day is equal."""
+    steps, events = tampered.read("live_steps", NEXT), tampered.read("live_events", NEXT)
+    tampered.write("live_steps", steps.head(0), NEXT)
+    tampered.write("live_events", events.filter(pl.col("kind") != "BarClosed"), NEXT)
+    proof = tampered.prove(NEXT)
+    assert proof.tallies["runs"].compared
+    assert proof.verdict == "untold"
+    assert {kind: proof.tallies[kind].untold for kind in REQUIRED} == dict.fromkeys(REQUIRED, 119)
+    assert "nothing says what was made of them" in proof.reasons
+
+
+def test_a_proof_is_what_its_table_says(traded: Traded, tampered: Tampered) -> None:
+    tampered.nudge("live_steps", "probability", at(an_event(tampered)))
+    right = prove(traded.lake, "tiny", INSTRUMENT, [BEGIN], SCORER)[0]
+    rmtree(tampered.lake.root / "models" / "bundles")
+    nothing = table("parity").empty()
+    for proof in (right, tampered.prove()):
+        assert Proof.of(BEGIN, proof.frame()).verdict == proof.verdict
+    assert not Proof.of(BEGIN, nothing).holds
+
+
+# Days on which a run saw to exits alone
+
+
+@pytest.fixture
+def exits(traded: Traded, tmp_path: Path) -> Tampered:
+    """The journal, in which a run without bars goes on days after."""
+    lake = traded.world.copy(tmp_path / "lake").lake
+    path = tmp_path / "journal.sqlite"
+    copyfile(traded.journal, path)
+    see_to_exits(path, [ALONE])
+    ship(path, lake, "tiny", NAME)
+    return Tampered(lake)
+
+
+ALONE = NEXT + timedelta(days=5)
+
+
+def test_a_day_without_bars_is_proven_by_answers_and_what_the_engine_knew(exits: Tampered) -> None:
+    assert exits.read("live_steps", ALONE).is_empty()
+    proof = exits.prove(ALONE)
+    assert proof.verdict == "holds", (proof.reasons, proof.differences[:3])
+    compared = {kind: tally.compared for kind, tally in proof.tallies.items() if tally.compared}
+    assert compared.keys() <= {"runs", "answers", "commands"}
+    assert compared["answers"] == 2
+    assert compared["runs"] > 1
+
+
+def test_an_answer_of_a_day_without_bars_that_differs_is_found(exits: Tampered) -> None:
+    event = exits.read("live_events", ALONE).row(0, named=True)
+    commands = exits.read("live_commands", ALONE)
+    other = exits.read("live_commands").head(1).with_columns(
+        seq=pl.lit(event["seq"]), position=pl.lit(99), ts=pl.lit(event["ts"]).cast(TIME)
+    )  # fmt: skip
+    exits.write("live_commands", pl.concat([commands, other.cast(commands.schema)]), ALONE)
+    proof = exits.prove(ALONE)
+    assert proof.verdict == "differs"
+    assert wrong(proof).keys() == {"answers", "commands"}
+
+
+def test_an_event_of_a_day_without_bars_that_is_missing_is_named(exits: Tampered) -> None:
+    events = exits.read("live_events", ALONE)
+    exits.write("live_events", events.tail(1), ALONE)
+    proof = exits.prove(ALONE)
+    assert (proof.verdict, proof.tallies["answers"].untold) == ("untold", 1)
+    assert proof.reasons == [f"event {events['seq'][0]} was not shipped"]
+
+
 # Long runs
 
 
@@ -589,6 +662,36 @@ def test_bars_that_are_told_from_a_later_day_on_are_the_same(traded: Traded) -> 
     for name in ("rows", "ids", "valid"):
         assert getattr(part, name).tobytes() == getattr(whole, name)[1440:].tobytes()
     assert not part.valid.all()
+
+
+def test_bars_that_are_told_from_a_later_day_on_know_of_a_late_trade_days_before(
+    tmp_path: Path,
+) -> None:
+    """Silence is counted from the start of the bar that it counted in, not from its stamp."""
+    lake, quiet = Lake.open(tmp_path), replace(INSTRUMENT, max_silence=46 * HOUR)
+    ends = [START + k * MINUTE for k in range(1, 3 * 1440)]
+    seen = {START + 9 * HOUR: 99, NOON: 100}  # until then no more than that trade was counted
+    newest = [next((i for until, i in seen.items() if end <= until), 101) for end in ends]
+    for n in range(3):
+        day = BEGIN + timedelta(days=n)
+        both = zip(ends, newest, strict=True)
+        rows = [row for row in both if day_of(row[0] - 1) == day]
+        cuts = [(ts, last_id, "timer", ts) for ts, last_id in rows]
+        stamps = [(100, START + 9 * HOUR), (101, START + 10 * HOUR)] if n == 0 else []
+        ticks = [(i, ts, 10.0, 1.0, False, None, None, ts) for i, ts in stamps]
+        for name, content in (("live_cuts", cuts), ("live_ticks", ticks)):
+            schema = table(name).schema
+            physical = {key: pl.Int64 if kind == TIME else kind for key, kind in schema.items()}
+            frame = pl.DataFrame(content, schema=physical, orient="row").cast(pl.Schema(schema))
+            lake.write(name, frame, code_version="t", **PLACE, date=day)
+    before = LastTick(trade_id=99, ts=START - SECOND, price=10.0, side=1)
+    beginning = Beginning("1m", START, 100, before, "")
+    shipped, last = Shipped(lake, "tiny", NAME), BEGIN + timedelta(days=2)
+    whole, part = (tell_bars(shipped, quiet, beginning, d, ends[-1]) for d in (BEGIN, last))
+    assert whole.broken is part.broken is None
+    for name in ("rows", "ids", "valid"):
+        assert getattr(part, name).tobytes() == getattr(whole, name)[-1439:].tobytes()
+    assert part.valid.sum() == 10 * 60
 
 
 def test_a_run_that_began_when_the_lake_had_grown_is_told_from_there(

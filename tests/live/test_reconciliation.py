@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from shutil import rmtree
 
@@ -25,6 +26,7 @@ from vostok_core.live.cuts import Cut
 from vostok_core.live.findings import Deviation, findings_table, summary
 from vostok_core.live.reconciliation import Reconciliation, archived, is_archived, reconcile
 from vostok_core.times import DAY, MINUTE, SECOND, day_start
+from vostok_core.trading.events import Control, event_to_json
 from vostok_core.trading.rules import Rules
 from vostok_live.news.rows import scores_frame
 from vostok_pipelines.proofs import proof_contents
@@ -120,6 +122,44 @@ def test_live_positions_are_matched_with_simulated_ones(
     assert passed["cause"].unique().to_list() == ["paused"]
     assert passed["ts"].is_between(START + 3 * HOUR, START + 4 * HOUR).all()
     assert first.trades["simulated"] == first.trades["both"] + passed.height
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "cause"),
+    [
+        ("kill", "resume", "killed"),
+        ("kill", "flatten", "killed"),
+        ("pause", "reset", "paused"),
+        ("flatten", "reset", "paused"),
+        ("kill", "reset", "passed over"),
+        ("pause", "resume", "passed over"),
+    ],
+)
+def test_a_kill_holds_until_a_reset_and_a_pause_until_it_is_resumed(
+    archive: World, tmp_path: Path, first: str, then: str, cause: str
+) -> None:
+    world = archive.copy(tmp_path / "lake")
+    begun, half = START + 3 * HOUR, START + 3 * HOUR + 20 * MINUTE
+    events = world.lake.read("live_events", **PLACE, date=BEGIN)
+    quiet = next(
+        seq
+        for seq, ts, body in events.filter(kind="BarClosed")
+        .select("seq", pl.col("ts").to_physical(), "body")
+        .iter_rows()
+        if ts > half and json.loads(body)["decision"] is None
+    )
+    said = next(s for s, b in events.select("seq", "body").iter_rows() if '"pause"' in b)
+    for seq, action, ts in ((said, first, begun), (quiet, then, half)):
+        here = pl.col("seq") == seq
+        body = json.dumps(event_to_json(Control(ts, action)))  # type: ignore[arg-type]
+        events = events.with_columns(
+            kind=pl.when(here).then(pl.lit("Control")).otherwise("kind"),
+            body=pl.when(here).then(pl.lit(body)).otherwise("body"),
+        )
+    world.lake.write("live_events", events, code_version="t", **PLACE, date=BEGIN)
+    passed = of(reconcile(world.lake, world.strategy, INSTRUMENT, BEGIN), "only_simulated")
+    after = passed.filter(pl.col("ts").is_between(half + MINUTE, START + 4 * HOUR))
+    assert after["cause"].unique().to_list() == [cause]
 
 
 # A position that is held over midnight

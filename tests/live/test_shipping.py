@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.live.parity_world import BEGIN, HOUR, NAME, NEXT, Seen, Traded
+from tests.live.parity_world import BEGIN, HOUR, NAME, NEXT, Seen, Traded, see_to_exits
 from vostok_core.errors import BundleError
 from vostok_core.lake.catalog import query
 from vostok_core.lake.live_tables import LIVE_TABLES
@@ -27,7 +27,7 @@ from vostok_live.errors import JournalError
 from vostok_live.journal.reader import Reader
 from vostok_live.journal.writer import Journal
 from vostok_live.seams import real_seams
-from vostok_live.shipping import ship
+from vostok_live.shipping import CODE_VERSION, ship, ship_changed
 
 PLACE = {"strategy": "tiny", "instrument": NAME}
 SHIPPED = [t.name for t in LIVE_TABLES if t.name.startswith("live_")]
@@ -193,6 +193,104 @@ def test_what_a_daemon_writes_meanwhile_is_shipped_the_next_time(
     assert ticks["first_id"][-1] is None
 
 
+# What has come since
+
+
+def quiet_days(journal: Path) -> list[date]:
+    """Three days long after, on which something is written down that is about none before."""
+    days = [NEXT + timedelta(days=n) for n in (5, 6, 7)]
+    see_to_exits(journal, days)
+    return days
+
+
+def ship_without(journal: Path, lake: Lake, *deletions: str) -> None:
+    """Ship a journal as it was before some of it was written."""
+    earlier = journal.parent / "earlier.sqlite"
+    copyfile(journal, earlier)
+    for deletion in deletions:
+        _sql(earlier, deletion, many=True)
+    for name in SHIPPED:
+        rmtree(lake.root / name)
+    ship(earlier, lake, "tiny", NAME)
+
+
+def test_days_that_a_daemon_made_up_for_after_a_long_outage_are_shipped_with_the_newest(
+    traded: Traded, lake: Lake, journal: Path
+) -> None:
+    """It died on the first day; what it wrote of that one later is shipped days later."""
+    died = day_start(BEGIN) + 5 * HOUR
+    ship_without(
+        journal, lake,
+        f"DELETE FROM ticks WHERE ts > {died}",
+        f"DELETE FROM cuts WHERE ts > {died}",
+        f"DELETE FROM steps WHERE ts > {died}",
+        f"DELETE FROM commands WHERE seq IN (SELECT seq FROM events WHERE ts > {died})",
+        f"DELETE FROM events WHERE ts > {died}",
+        f"DELETE FROM news WHERE available_at > {died}",
+        f"DELETE FROM fills WHERE ts > {died}",
+        "DELETE FROM runs WHERE run > 1",
+    )  # fmt: skip
+    assert lake.read("live_steps", **PLACE, date=BEGIN).height == 300
+    later = quiet_days(journal)
+    ship_changed(journal, lake, "tiny", NAME)
+    assert lake.days("live_events", **PLACE) == [BEGIN, NEXT, *later]
+    before = hashes(lake)
+    assert ship(journal, lake, "tiny", NAME) == []
+    assert hashes(lake) == before
+    assert ship_changed(journal, lake, "tiny", NAME) == []
+
+
+def test_a_trade_stamped_before_midnight_is_shipped_with_the_bars_of_the_day_after(
+    traded: Traded, lake: Lake, journal: Path
+) -> None:
+    midnight = day_start(NEXT)
+    ship_without(
+        journal, lake,
+        "DELETE FROM ticks WHERE trade_id = "
+        f"(SELECT max(trade_id) FROM ticks WHERE ts < {midnight})",
+        f"DELETE FROM cuts WHERE ts > {midnight + HOUR}",
+    )  # fmt: skip
+    quiet_days(journal)
+    ship_changed(journal, lake, "tiny", NAME)
+    ticks = lake.read("live_ticks", **PLACE, date=BEGIN)
+    assert ticks.equals(traded.lake.read("live_ticks", **PLACE, date=BEGIN))
+    assert lake.read("live_cuts", **PLACE, date=NEXT).height == 119
+
+
+def test_what_the_exchange_says_later_of_an_order_is_shipped_whenever_that_is(
+    lake: Lake, journal: Path
+) -> None:
+    quiet_days(journal)
+    ship_changed(journal, lake, "tiny", NAME)
+    order = lake.read("live_orders", **PLACE, date=BEGIN)["client_order_id"][0]
+    _sql(journal, "UPDATE orders SET status = 'EXPIRED' WHERE client_order_id = ?", order)
+    (info,) = ship_changed(journal, lake, "tiny", NAME)
+    assert info.path == lake.info("live_orders", **PLACE, date=BEGIN).path
+    orders = lake.read("live_orders", **PLACE, date=BEGIN)
+    assert orders.filter(client_order_id=order)["status"].item() == "EXPIRED"
+
+
+def test_days_of_which_the_lake_has_as_much_are_not_read_again(lake: Lake, journal: Path) -> None:
+    quiet_days(journal)
+    ship_changed(journal, lake, "tiny", NAME)
+    ticks, info = (of("live_ticks", **PLACE, date=BEGIN) for of in (lake.read, lake.info))
+    other = ticks.with_columns(price=pl.col("price") + 1)
+    lake.write(
+        "live_ticks", other, code_version=CODE_VERSION, inputs=info.inputs, **PLACE, date=BEGIN
+    )
+    assert ship_changed(journal, lake, "tiny", NAME) == []
+    assert len(ship(journal, lake, "tiny", NAME)) == 1
+
+
+def test_another_journal_is_shipped_over_the_one_before(lake: Lake, journal: Path) -> None:
+    quiet_days(journal)
+    ship_changed(journal, lake, "tiny", NAME)
+    _sql(journal, "UPDATE meta SET value = value + 1 WHERE key = 'created_us'")
+    _sql(journal, "UPDATE ticks SET price = price + 1 WHERE trade_id % 2", many=True)
+    written = {info.path for info in ship_changed(journal, lake, "tiny", NAME)}
+    assert lake.info("live_ticks", **PLACE, date=BEGIN).path in written
+
+
 def test_views_show_steps_with_the_features_beside_them(traded: Traded) -> None:
     found = query(
         traded.lake,
@@ -273,11 +371,12 @@ def test_rows_of_another_width_are_refused(lake: Lake, journal: Path) -> None:
         ship(journal, lake, "tiny", NAME)
 
 
-def _sql(journal: Path, query: str, *values: Any) -> None:
+def _sql(journal: Path, query: str, *values: Any, many: bool = False) -> None:
     import sqlite3
 
     with sqlite3.connect(journal) as connection:
-        assert connection.execute(query, values).rowcount == 1
+        changed = connection.execute(query, values).rowcount
+        assert changed >= 1 if many else changed == 1
     connection.close()
 
 

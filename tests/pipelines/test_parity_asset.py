@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from shutil import copyfile, rmtree
 from typing import Any
 
 import dagster as dg
@@ -21,10 +25,12 @@ from tests.live.parity_world import (
     make_strategy,
     make_traded,
     news,
+    see_to_exits,
 )
 from vostok_core.errors import MissingPartition
 from vostok_core.project import Project, find_project
 from vostok_core.times import DAY, day_start
+from vostok_live.daemon.plan import JOURNAL, state_folder
 from vostok_live.news.rows import scores_frame
 from vostok_live.shipping import ship
 from vostok_pipelines.asked import WHAT
@@ -223,3 +229,56 @@ def test_a_day_is_due_again_when_its_journal_or_the_archive_has_changed(
     assert due("parity") == [BEGIN]
     ship(made.journal, lake, "tiny", NAME)
     assert due("parity") == []
+
+
+def test_a_day_of_exits_alone_is_due_for_parity_once_and_has_nothing_to_reconcile(
+    traded_project: Project, made: Traded
+) -> None:
+    """The journal is shipped as a daemon ships it: by the command, what has come since."""
+    lake, strategy = traded_project.open_lake(), make_strategy()
+    market = traded_project.settings.instrument(NAME)
+    journal = state_folder(traded_project, "tiny", market) / JOURNAL
+    journal.parent.mkdir(parents=True)
+    copyfile(made.journal, journal)
+    alone = NEXT + timedelta(days=5)
+    see_to_exits(journal, [alone])
+    subprocess.run(
+        [sys.executable, "-m", "vostok_live", "ship", "tiny", "--instrument", NAME, "--changed"],
+        cwd=traded_project.root,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    assert list(due_proofs("parity", lake, strategy, NAME, NEXT + timedelta(days=1), alone)) == [
+        alone
+    ]
+    assert not due_proofs("reconciliation", lake, strategy, NAME, alone, alone)
+    Launcher(traded_project).materialize(["tiny/parity"], NAME, alone, alone)
+    proof = lake.read("parity", **PLACE, date=alone)
+    assert proof.filter(kind="answers")["compared"].item() == 2
+    with dg.DagsterInstance.from_config(str(traded_project.dagster_home)) as instance:
+        assert record(instance, "tiny/parity", alone)["verdict"].value == "holds"
+        assert check_of(instance).passed
+    assert not due_proofs("parity", lake, strategy, NAME, alone, alone)
+
+
+def test_a_day_is_due_again_once_the_days_beside_it_have_been_shipped(
+    traded_project: Project, made: Traded
+) -> None:
+    """Its last bar is heard after midnight, and its first goes on from the day before."""
+    lake, strategy = traded_project.open_lake(), make_strategy()
+
+    def due() -> list[date]:
+        return list(due_proofs("parity", lake, strategy, NAME, FIRST, NEXT))
+
+    rmtree(lake.partition("live_events", **PLACE, date=NEXT))
+    Launcher(traded_project).materialize(["tiny/parity"], NAME, BEGIN, BEGIN)
+    with dg.DagsterInstance.from_config(str(traded_project.dagster_home)) as instance:
+        assert record(instance, "tiny/parity", BEGIN)["verdict"].value == "untold"
+    assert due() == [NEXT]
+    ship(made.journal, lake, "tiny", NAME)
+    assert due() == [BEGIN, NEXT]
+    Launcher(traded_project).materialize(["tiny/parity"], NAME, BEGIN, NEXT)
+    assert due() == []
+    ticks = lake.read("live_ticks", **PLACE, date=BEGIN)
+    lake.write("live_ticks", ticks.head(-1), code_version="t", **PLACE, date=BEGIN)
+    assert due() == [BEGIN, NEXT]

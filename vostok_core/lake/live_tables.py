@@ -63,7 +63,12 @@ LIVE_TABLES: tuple[Table, ...] = (
             Column("version", pl.String, "version of Vostok"),
             Column("engine_version", pl.String, "version of the engine"),
             Column("configuration", pl.String, "hash of the strategy configuration"),
-            Column("bundle", pl.String, f"{_BUNDLE} in service when it started"),
+            Column(
+                "bundle",
+                pl.String,
+                f"{_BUNDLE} in service when it started; where it saw to exits alone, that of the "
+                "run before",
+            ),
             Column("name", pl.String, "the run's part of client order ids"),
             Column("config", pl.String, "what the engine was told: EngineConfig, JSON"),
             Column("rules", pl.String, "the grid that its integers count on: Rules, JSON"),

@@ -246,20 +246,25 @@ class LiveBars:
         return bars
 
 
-def newest_counted(ticks: pl.DataFrame, cuts: Sequence[Cut]) -> LastTick | None:
+def newest_counted(
+    ticks: pl.DataFrame, cuts: Sequence[Cut], before: LastTick | None = None
+) -> LastTick | None:
     """The newest of some trades, for bars that go on after them (`previous`).
 
     Its time is the latest of any, or the start of the bar that it counted in, if that was later.
 
     Args:
         ticks: Rows of a table of ticks, in order of ids.
-        cuts: The cuts since the trade before the newest, or more of them, in order of time.
+        cuts: The cuts after the time of the newest, or more of them, in order of time.
+        before: The trade before all of them, if it is known (`LiveBars`); it is the newest where
+            there are none.
     """
     newest = last_tick(ticks)
     if newest is None:
-        return None
+        return before
     starts = [cut.ts for cut in cuts if cut.last_id < newest.trade_id]
-    return replace(newest, ts=max([newest.ts, *starts[-1:]]))
+    earlier = [] if before is None else [before.ts]
+    return replace(newest, ts=max([newest.ts, *starts[-1:], *earlier]))
 
 
 def bars_from_journal(

@@ -39,12 +39,12 @@ from vostok_core.strategy import Strategy
 from vostok_core.times import DAY, day_start
 from vostok_core.trading.events import BarClosed, Decision
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 """Changes whenever the same journal and lake give another result."""
 
 REQUIRED = ("bars", "features", "events", "heard")
-"""Kinds of which there must be something on a day that is proven. The others may not come about: a
-bar that closed while the daemon was down is heard of on the day that it is started again."""
+"""Kinds of which there must be something on a day that has bars. A run that sees to exits alone
+closes none: its days have answers and what the engine knew, and nothing else."""
 
 _STEP_KINDS = ("bars", "features", "events", "heard")
 _FOLLOWS = {
@@ -73,13 +73,18 @@ class Proof:
         default_factory=lambda: {kind: Tally(kind) for kind in PARITY_KINDS}
     )
 
+    @classmethod
+    def of(cls, day: date, rows: pl.DataFrame) -> Proof:
+        """A proof as far as rows of the table `parity` tell it: what was counted."""
+        counts = rows.select("kind", "compared", "equal", "untold")
+        return cls(day, {row[0]: Tally(*row) for row in counts.iter_rows()})
+
     @property
     def holds(self) -> bool:
-        """Whether all that was compared is equal, nothing could not be told again, and something
-        was compared of every kind that must come about."""
-        return all(tally.holds for tally in self.tallies.values()) and all(
-            self.tallies[kind].compared for kind in REQUIRED
-        )
+        """Whether something was compared, all of it is equal, and nothing could not be told
+        again."""
+        tallies = self.tallies.values()
+        return all(tally.holds for tally in tallies) and any(tally.compared for tally in tallies)
 
     @property
     def verdict(self) -> str:
@@ -168,7 +173,19 @@ def prove(
     for day, proof in proofs.items():
         _prove_configs(shipped, runs, bundles, day, proof)
     rehear(shipped, runs, {day: proof.tallies for day, proof in proofs.items()})
+    for day, proof in proofs.items():
+        _require(shipped, day, proof.tallies)
     return [proofs[day] for day in wanted]
+
+
+def _require(shipped: Shipped, day: date, tallies: Mapping[str, Tally]) -> None:
+    """Count as untold what must come about on a day, where nothing of it was compared or counted:
+    bars that were cut, and all that is made of them; answers to what was heard."""
+    bars = max(shipped.rows(name, day) for name in ("live_cuts", "live_steps"))
+    due = [*((kind, bars) for kind in REQUIRED), ("answers", shipped.rows("live_events", day))]
+    for kind, count in due:
+        if not (tallies[kind].compared or tallies[kind].untold):
+            tallies[kind].cannot_tell(count, "nothing says what was made of them")
 
 
 def _prove_configs(

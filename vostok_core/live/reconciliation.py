@@ -42,7 +42,7 @@ from vostok_core.strategy import Strategy
 from vostok_core.times import DAY, day_of, day_start
 from vostok_core.times import days as each_day
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 """Changes whenever the same journal and lake give other findings."""
 
 _DAY = timedelta(days=1)
@@ -326,19 +326,20 @@ def _reasons(events: pl.DataFrame, commands: pl.DataFrame, live: pl.DataFrame) -
     rows = events.join(answers, on="seq", how="left", suffix="_said").sort("seq")
     traded = set(live["decision_ts"].to_physical().to_list())
     reasons: dict[int, str] = {}
-    blocked = ""
+    killed = paused = False
     for kind, body, said in rows.select("kind", "body", "body_said").iter_rows():
         event = json.loads(body)
         answer = [json.loads(each) for each in said or ()]
         if kind == "Control":
-            blocked = {"resume": "", "reset": "", "kill": "killed"}.get(event["action"], "paused")
-        if any(each.get("code") == "killed" for each in answer):
-            blocked = "killed"
+            # Either holds until it is taken back: one resumes what was paused, and resets a kill.
+            killed = {"kill": True, "reset": False}.get(event["action"], killed)
+            paused = {"pause": True, "flatten": True, "resume": False}.get(event["action"], paused)
+        killed |= any(each.get("code") == "killed" for each in answer)
         if kind != "BarClosed" or event["decision"] is None or event["ts"] in traded:
             continue
         entered = any(each["command"] in ("Place", "PlaceList") for each in answer)
         if entered:
             reasons[event["ts"]] = "unfilled or open"
-        elif blocked:
-            reasons[event["ts"]] = blocked
+        elif killed or paused:  # which the engine asks in this order
+            reasons[event["ts"]] = "killed" if killed else "paused"
     return reasons

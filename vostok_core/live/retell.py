@@ -7,7 +7,7 @@ bars than it saw. Its own are made of its trades and cuts, a day in memory at a 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
@@ -211,15 +211,17 @@ def _resume(shipped: Shipped, beginning: Beginning, at: int) -> tuple[LastTick |
     It says all that bars from there on depend on (`newest_counted`).
     """
     day = day_of(at - 1)
-    cuts = shipped.cuts(day)
-    if not cuts or cuts[-1].ts != at or cuts[-1].last_id < beginning.next_id - 1:
+    ended = shipped.cuts(day)
+    if not ended or ended[-1].ts != at or ended[-1].last_id < beginning.next_id - 1:
         return None
-    newest = cuts[-1].last_id
+    newest = ended[-1].last_id
     if newest == beginning.next_id - 1:
         return beginning.previous, beginning.next_id
     held: list[pl.DataFrame] = []
+    cuts: list[Cut] = []
     while day_start(day) + DAY > beginning.begin_us - DAY:
         held.insert(0, shipped.read_days("live_ticks", [day]))
+        cuts = [*shipped.cuts(day), *cuts]
         ticks = (
             pl.concat(held)
             .filter(pl.col("trade_id").is_between(beginning.next_id, newest))
@@ -227,10 +229,6 @@ def _resume(shipped: Shipped, beginning: Beginning, at: int) -> tuple[LastTick |
         )
         # Times hardly run back: the day of the newest trade has the latest of any.
         if ticks.height and ticks["trade_id"][-1] == newest:
-            counted = newest_counted(ticks, cuts)
-            earlier = beginning.previous
-            if counted is not None and earlier is not None and earlier.ts > counted.ts:
-                counted = replace(counted, ts=earlier.ts)
-            return counted, newest + 1
+            return newest_counted(ticks, cuts, beginning.previous), newest + 1
         day -= _DAY
     return None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
@@ -21,6 +21,9 @@ from vostok_core.trading.rules import Rules
 _DAILY = (
     "live_ticks", "live_cuts", "live_steps", "live_events", "live_commands", "live_news",
 )  # fmt: skip
+_CARRIED = ("live_ticks", "live_cuts", "live_events")
+"""Those of which a day goes on from the day before."""
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ class ShippedRun:
         config: What the engine was told.
         rules: The grid of its integers.
         engine: What the engine knew, as `Engine.snapshot`.
-        bundle: SHA-256 of the manifest of the bundle in service then.
+        bundle: SHA-256 of the manifest of the bundle in service then; of a run that saw to exits
+            alone, that of the run before.
         name: Its part of client order ids.
         speed: Seconds of market time in a second.
         decide_within: Age of a bar beyond which nothing is entered on it; market time, µs.
@@ -101,10 +105,31 @@ class Shipped:
     lake: Lake
     strategy: str
     instrument: str
+    _newest: dict[date, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def days(self) -> list[date]:
         """The days of which there are steps, sorted; some may be empty."""
         return self.lake.days("live_steps", strategy=self.strategy, instrument=self.instrument)
+
+    def rows(self, name: str, day: date) -> int:
+        """How many rows of a day one of the tables has; 0 if it has not been shipped."""
+        keys = {"strategy": self.strategy, "instrument": self.instrument}
+        there = self.lake.exists(name, **keys, date=day)
+        return self.lake.info(name, **keys, date=day).rows if there else 0
+
+    def is_behind(self, day: date) -> bool:
+        """Whether the journal had events, when a day's steps were shipped, that are not there."""
+        keys = {"strategy": self.strategy, "instrument": self.instrument}
+        seq = int(self.lake.info("live_steps", **keys, date=day).inputs.get("seq", "0"))
+        shipped = self.lake.days("live_events", **keys)
+        return all(self._newest_event(each) < seq for each in reversed(shipped))
+
+    def _newest_event(self, day: date) -> int:
+        """Number of the newest event that stands under a day; 0 for none. It is read once."""
+        if day not in self._newest:
+            seqs = self.read("live_events", day, ["seq"])["seq"]
+            self._newest[day] = int(seqs[-1]) if seqs.len() else 0
+        return self._newest[day]
 
     def read(self, name: str, day: date, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The rows of a day of one of the tables.
@@ -132,16 +157,22 @@ class Shipped:
     def contents(self, day: date) -> dict[str, str]:
         """Content hashes of what the journal says of a day, and of every start of the daemon.
 
-        A day also depends on those before it, whose late trades and whose bars it goes on from;
-        what is shipped of these does not change any more.
+        A day goes on from the one before it, whose last trades may count in its bars; days farther
+        back change only with that one. Its bars are heard of on the days after it: of these it
+        matters only whether they have been shipped as far as its own steps have.
         """
         keys = {"strategy": self.strategy, "instrument": self.instrument}
         places = [("live_runs", each) for each in self.lake.days("live_runs", **keys)]
-        places += [(name, day) for name in _DAILY if self.lake.exists(name, **keys, date=day)]
-        return {
+        places += [(name, day - _DAY) for name in _CARRIED]
+        places += [(name, day) for name in _DAILY]
+        found = {
             f"{name}/{each}": self.lake.info(name, **keys, date=each).content_hash
             for name, each in places
+            if self.lake.exists(name, **keys, date=each)
         }
+        if self.rows("live_steps", day) and self.is_behind(day):
+            found["live_events/later"] = "not shipped"
+        return found
 
     def runs(self) -> list[ShippedRun]:
         """Every start of the daemon, the first first."""

@@ -25,14 +25,13 @@ class Heard:
         self._shipped = shipped
         keys = {"strategy": shipped.strategy, "instrument": shipped.instrument}
         self._days = shipped.lake.days("live_events", **keys)
-        self._newest: int | None = None
         self._read: dict[date, dict[tuple[int, int], tuple[int, str]]] = {}
 
     def compare(self, tally: Tally, run: int, again: BarClosed) -> None:
         """Compare what the engine was told of a bar with what it should have been told."""
         found = next(self._find(run, again.ts), None)
         batch = one_line(event_to_json(again))
-        if found is None and self._is_behind(day_of(again.ts - 1)):
+        if found is None and self._shipped.is_behind(day_of(again.ts - 1)):
             tally.cannot_tell(1, "the events of the days after have not been shipped")
             return
         if found is None:
@@ -60,15 +59,6 @@ class Heard:
                 made[own] = set(zip(rows["run"], rows["ts"].to_physical(), strict=True))
             if (run, ts) not in made[own]:
                 tally.lack(ts, "event", "told of a bar", "none", "no step of the run says it")
-
-    def _is_behind(self, day: date) -> bool:
-        """Whether the journal had events, when a day's steps were shipped, that are not there."""
-        keys = {"strategy": self._shipped.strategy, "instrument": self._shipped.instrument}
-        inputs = self._shipped.lake.info("live_steps", **keys, date=day).inputs
-        if self._newest is None:
-            seqs = [self._shipped.read("live_events", each, ["seq"])["seq"] for each in self._days]
-            self._newest = max((int(each[-1]) for each in seqs if each.len()), default=0)
-        return int(inputs.get("seq", "0")) > self._newest
 
     def _find(self, run: int, ts: int) -> Iterator[tuple[int, str]]:
         """Under the day of its bar, or a later one: bars are closed late after an outage. Or under

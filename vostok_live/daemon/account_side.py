@@ -32,6 +32,7 @@ from vostok_live.service.measures import Measures
 
 _log = logging.getLogger(f"{logs.ROOT}.account")
 _PRICE_EVERY = 60.0  # seconds
+_COMPARE_AGAIN = 5.0  # seconds, at most, after a comparison that left a doubt or failed
 
 
 class AccountSide:
@@ -71,6 +72,7 @@ class AccountSide:
         tell: Callable[[Alert], None],
     ) -> None:
         instrument, live = plan.instrument, plan.live
+        compare_every = plan.timing.compare_every / 1e6
         self._plan = plan
         self._asker = asker
         self._measures = measures
@@ -109,7 +111,8 @@ class AccountSide:
             tell=tell,
             on_outcome=self._outcome,
             expected=lambda: expected,
-            every=plan.timing.compare_every / 1e6,
+            every=compare_every,
+            again=min(_COMPARE_AGAIN, compare_every),
         )
         self.stream = UserStream(
             plan.venue.endpoints.ws_api,

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from vostok_core.errors import MissingPartition
 from vostok_core.features.frames import pack_rows
@@ -20,8 +21,9 @@ from vostok_core.features.history import BarDays, days_before
 from vostok_core.features.inputs import matrix
 from vostok_core.features.registry import pack
 from vostok_core.lake.store import Lake
+from vostok_core.lake.tables import TIME
 from vostok_core.live.chain import DecisionChain, first_day
-from vostok_core.live.cuts import ClosedBar, LiveBars, Ticks
+from vostok_core.live.cuts import ClosedBar, Cut, LiveBars, Ticks, newest_counted
 from vostok_core.market.bars import BAR_FIELDS
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.ticks import LastTick
@@ -33,6 +35,11 @@ from vostok_live.journal.view import View
 
 _PORTION = 100_000  # trades that are held at once
 _LATELY = 1_000  # trades whose times are compared: times hardly run back, ids never
+_TRADE = {
+    "ts": pl.Int64, "price": pl.Float64, "qty": pl.Float64, "buyer_maker": pl.Int64,
+    "trade_id": pl.Int64, "first_id": pl.Int64, "last_id": pl.Int64,
+}  # fmt: skip
+"""What `View.trades_between` says of a trade."""
 
 
 @dataclass(frozen=True)
@@ -127,17 +134,27 @@ async def find_beginning(
             return Begins(interval, past.begin_us, begins.next_id, begins.previous, past.content)
     # A trade stamped before midnight that was counted after it stays where it was counted.
     cut = next((c for c in view.cuts_after(name, past.begin_us - 1) if c.ts == past.begin_us), None)
-    if cut is not None and cut.last_id >= 0:
-        lately = view.trades_between(name, cut.last_id + 1 - _LATELY, cut.last_id + 1)
-        if lately and lately[-1][4] == cut.last_id:
-            ts, price, _, buyer_maker, trade_id, _, last_id = lately[-1]
-            beneath = last_id if last_id >= 0 else None
-            newest = max(ts, *(row[0] for row in lately))
-            side = -1 if buyer_maker else 1
-            previous = LastTick(trade_id, newest, price, side, beneath)
-            return Begins(interval, past.begin_us, cut.last_id + 1, previous, past.content)
+    previous = None if cut is None else _counted(view, name, cut)
+    if previous is not None:
+        next_id = previous.trade_id + 1
+        return Begins(interval, past.begin_us, next_id, previous, past.content)
     found = await rest.beginning(past.begin_us)
     return Begins(interval, past.begin_us, found.next_id, found.previous, past.content)
+
+
+def _counted(view: View, name: str, cut: Cut) -> LastTick | None:
+    """The newest trade that counts before a cut, as a daemon that goes on knows it; None where the
+    journal lacks it."""
+    begun = [
+        run.start.begins.previous
+        for run in view.runs()
+        if run.start.instrument == name and run.start.begins.begin_us < cut.ts
+    ]
+    before = begun[-1] if begun else None
+    rows = view.trades_between(name, cut.last_id + 1 - _LATELY, cut.last_id + 1)
+    cuts = view.cuts_after(name, rows[-1][0]) if rows else []
+    newest = newest_counted(_frame(rows), cuts, before)
+    return newest if newest is not None and newest.trade_id == cut.last_id else None
 
 
 class Retold:
@@ -188,6 +205,15 @@ class Retold:
             self._next = until
             if rows:
                 yield _columns(rows)
+
+
+def _frame(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
+    """Trades of the journal as rows of a table of ticks."""
+    return pl.DataFrame(rows, schema=_TRADE, orient="row").with_columns(
+        pl.col("ts").cast(TIME),
+        pl.col("buyer_maker").cast(pl.Boolean),
+        pl.col("first_id", "last_id").replace(-1, None),
+    )
 
 
 def _columns(rows: list[tuple[Any, ...]]) -> Ticks:

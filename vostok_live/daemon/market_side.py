@@ -56,9 +56,9 @@ class MarketSide:
             bar; with 0 before a timer closes one.
         tell: Tells a person.
         on_connected: Called when a connection is up.
+        doubts: Why nothing may be entered, by code: `trade_ahead` is, while trades are held back.
 
     Attributes:
-        doubts: Why nothing may be entered, by code: `trade_ahead` while trades are held back.
         refused: Trades that were.
     """
 
@@ -78,6 +78,7 @@ class MarketSide:
         arrived: Callable[[int], None],
         tell: Callable[[Alert], None],
         on_connected: Callable[[], None],
+        doubts: dict[str, Reason],
     ) -> None:
         symbol = plan.instrument.id.symbol
         kind = "aggTrade" if plan.instrument.tick == "agg_trade" else "trade"
@@ -85,7 +86,7 @@ class MarketSide:
         self.last: Tick | None = None
         self.connections = 0
         self.refused = 0
-        self.doubts: dict[str, Reason] = {}
+        self._doubts = doubts
         self._told_ns: dict[str, int] = {}
         self._clock = seams.clock
         self._journal = journal
@@ -150,11 +151,11 @@ class MarketSide:
     def _hold(self, tick: Tick | None) -> None:
         """Doubt while trades are held back."""
         if tick is None:
-            self.doubts.pop(_CODE, None)
+            self._doubts.pop(_CODE, None)
             return
         what = self._ahead(tick)
         hint = "it waits for the clock: see that it is right"
-        self.doubts[_CODE] = Reason(_CODE, what, hint)
+        self._doubts[_CODE] = Reason(_CODE, what, hint)
         self._warn(_CODE, f"{what}: it waits, with all that follow")
 
     def _refuse(self, tick: Tick) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from vostok_core.errors import BundleError, Refused
 from vostok_core.trading.commands import Alert
@@ -10,8 +11,10 @@ from vostok_live.daemon.model import Model, in_service
 from vostok_live.daemon.plan import Plan
 from vostok_live.daemon.readiness import Readiness
 from vostok_live.daemon.trader import Trader
+from vostok_live.service import logs
 from vostok_live.service.status import Reason
 
+_log = logging.getLogger(f"{logs.ROOT}.model")
 _EVERY = 2.0  # seconds
 _CODE = "model"
 _UNSURE = "unsure"  # no hash: whatever the pointer says next is looked at, the same model too
@@ -45,23 +48,36 @@ class ModelWatch:
             await self.look()
 
     async def look(self) -> None:
-        """Look at the pointer once."""
+        """Look at the pointer once. What is wrong with the model stops entries, and nothing else.
+
+        Raises:
+            JournalError: What a person is told of it can't be written down.
+        """
         plan, name = self._plan, str(self._plan.instrument.id)
+        model = None
         try:
             found = in_service(plan.lake, plan.strategy, name)
             if found == self._seen:
                 return
-            if found is None:
-                self._stop("no model is in service any more", "let the gate promote one")
-            elif found == self._decides.sha256:
-                self._readiness.others.pop(_CODE, None)
-            else:
-                self._take(await asyncio.to_thread(Model.load, plan.lake, plan.strategy, name))
+            if found not in (None, self._decides.sha256):
+                model = await asyncio.to_thread(Model.load, plan.lake, plan.strategy, name)
         except (BundleError, Refused) as error:
             self._seen = _UNSURE
             self._stop(f"the promoted model can't be trusted: {error.what}", str(error.hint))
+            return
+        except Exception as error:  # noqa: BLE001, whatever it is, what is open goes on
+            self._seen = _UNSURE
+            what = f"the promoted model can't be read ({type(error).__name__}: {error})"
+            if self._stop(what, "see daemon.log; it is tried again by itself"):
+                logs.event(_log, "error", _CODE, what)
+            return
+        self._seen = found
+        if model is not None:
+            self._take(model)
+        elif found is None:
+            self._stop("no model is in service any more", "let the gate promote one")
         else:
-            self._seen = found
+            self._readiness.others.pop(_CODE, None)
 
     def _take(self, model: Model) -> None:
         trader = self._trader
@@ -78,8 +94,11 @@ class ModelWatch:
                 "start the daemon again: it closes nothing that is open",
             )
 
-    def _stop(self, what: str, hint: str) -> None:
+    def _stop(self, what: str, hint: str) -> bool:
+        """Enter nothing; whether that is news."""
         reason = Reason(_CODE, what, hint)
-        if self._readiness.others.get(_CODE) != reason:
-            self._readiness.others[_CODE] = reason
-            self._trader.alert(Alert("warning", _CODE, what))
+        if self._readiness.others.get(_CODE) == reason:
+            return False
+        self._readiness.others[_CODE] = reason
+        self._trader.alert(Alert("warning", _CODE, what))
+        return True

@@ -17,6 +17,8 @@ from vostok_live.service.status import Reason
 
 MAX_OFFSET_MS = 500.0
 """How far our clock may be off the exchange's."""
+_MISSED = 3
+"""Times between two comparisons that may go by without one."""
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Readiness:
         model: The model in service; None where there is none, and `others` says why.
         offset_ms: The exchange's clock less ours.
         stale_after: Silence of the market stream after which nothing is entered; wall, µs.
+        compare_every: Time between two comparisons with the exchange; wall, µs.
         model_grace: How long a model serves beyond its week; market time, µs.
         stopping: Whether the daemon is being stopped.
         others: Doubts that others have, by code; they add and remove their own.
@@ -43,6 +46,7 @@ class Readiness:
     model: Callable[[], Model | None]
     offset_ms: Callable[[], float]
     stale_after: int
+    compare_every: int
     model_grace: int
     stopping: bool = False
     others: dict[str, Reason] = field(default_factory=dict)
@@ -83,10 +87,14 @@ class Readiness:
             hint = "it connects and catches up by itself"
             found.append(Reason("user_stream", "the account's stream is not caught up", hint))
         standing = self.desk.standing
+        hint = "it is tried again by itself"
         if standing is None:
-            hint = "it is tried again by itself"
             found.append(Reason("not_compared", "nothing was compared with the exchange", hint))
         else:
+            age = (self.clock.wall_ns() - self.desk.compared_ns) // 1_000
+            if age > _MISSED * self.compare_every:
+                what = f"nothing was compared with the exchange for {age / 1e6:.0f} s"
+                found.append(Reason("not_compared", what, hint))
             found += [Reason(each.code, each.what, each.hint) for each in standing.doubts]
         unknown = self.desk.unknown
         if unknown:

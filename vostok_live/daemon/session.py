@@ -17,13 +17,14 @@ import aiohttp
 
 from vostok_core.live.cuts import ClosedBar
 from vostok_core.times import parse_interval
-from vostok_core.trading.commands import Alert
+from vostok_core.trading.commands import Alert, Level
 from vostok_core.trading.events import Action, Control
 from vostok_core.trading.rules import Rules
 from vostok_live.daemon.account_side import AccountSide
 from vostok_live.daemon.bells import Bells
-from vostok_live.daemon.grounds import Grounds, find_grounds, or_exits_only
+from vostok_live.daemon.grounds import FAULT, Grounds, find_grounds, or_exits_only
 from vostok_live.daemon.history import Retold
+from vostok_live.daemon.key_check import KeyCheck
 from vostok_live.daemon.live_news import LiveNews
 from vostok_live.daemon.market_side import MarketSide
 from vostok_live.daemon.model import Model
@@ -39,7 +40,6 @@ from vostok_live.feed.connection import Allowance
 from vostok_live.feed.http import Asker
 from vostok_live.feed.rest import MarketRest
 from vostok_live.gateway.ccxt_port import CcxtPort, Unreachable
-from vostok_live.gateway.permission import check_permissions
 from vostok_live.journal.rows import Begins
 from vostok_live.journal.writer import Journal
 from vostok_live.seams import MarketTime, Seams
@@ -107,6 +107,7 @@ class Session:
         self._measures = measures
         self._first_model = model if isinstance(model, Model) else None
         self._web = web
+        self._doubts: dict[str, Reason] = {}
         self._asker = Asker(plan.venue.rest, session=web, seams=seams)
         self._rest = MarketRest(self._asker, plan.instrument, seams.clock)
         self._time = Timekeeper(plan.venue.clock, web, seams.clock)
@@ -187,6 +188,9 @@ class Session:
                 # What is held is seen to first; what decides on the next entry can wait.
                 self.doing = "comparing with the exchange"
                 await self._look_after(group, trader, account, recovery)
+                if plan.venue.restricts_keys:
+                    check = KeyCheck(plan, self.port, trader, self._seams.random, self._doubts)
+                    group.create_task(check.run())
                 if grounds is not None:
                     self.market = await self._or_exits_only(
                         self._prepare(stack, trader, grounds, recovery)
@@ -195,10 +199,15 @@ class Session:
                 if self.market is None:
                     assert self.barred is not None, "there is a reason to decide nothing"
                     self.doing = "seeing to exits alone"
-                    trader.alert(Alert("warning", self.barred.code, self.barred.what))
+                    self.news = None
+                    code = self.barred.code
+                    level: Level = "critical" if code == FAULT else "warning"
+                    trader.alert(Alert(level, code, self.barred.what))
                 else:
+                    models = ModelWatch(plan, trader, self.readiness)
+                    await models.look()  # the pointer may have moved since the model was loaded
+                    group.create_task(models.run())
                     group.create_task(self.market.run())
-                    group.create_task(ModelWatch(plan, trader, self.readiness).run())
                     if self.news is not None:
                         group.create_task(self.news.run())
                     self.doing = "trading"
@@ -211,15 +220,11 @@ class Session:
         await self._patiently("the exchange's clock", self._tell_time)
         await self._patiently("the exchange", self.port.open)
         self._follow_exchange()
-        if self._plan.venue.restricts_keys:
-            allowed = await self._patiently("the key's permissions", self.port.permissions)
-            warning = check_permissions(allowed, self._plan.venue.rest)
-            if warning is not None:
-                logs.event(_log, "warning", "key", warning)
 
     async def _or_exits_only(self, what: Awaitable[Result]) -> Result | None:
         """What decisions stand on; None where this run is barred from them."""
-        found = await or_exits_only(self.journal, what)
+        engine = None if self.trader is None else self.trader.engine
+        found = await or_exits_only(self.journal, what, engine)
         if isinstance(found, Reason):
             self.barred = found
             return None
@@ -318,12 +323,12 @@ class Session:
             arrived=trader.arrived,
             tell=trader.alert,
             on_connected=self._time.look,
+            doubts=self._doubts,
         )
 
     def _readiness(self, trader: Trader, account: AccountSide) -> Readiness:
-        doubts = {} if self.market is None else self.market.doubts
         if self.barred is not None:
-            doubts[self.barred.code] = self.barred
+            self._doubts[self.barred.code] = self.barred
         return Readiness(
             clock=self._clock,
             feed=None if self.market is None else self.market.feed,
@@ -332,8 +337,9 @@ class Session:
             model=lambda: trader.model,
             offset_ms=lambda: float(self.port.offset_ms),
             stale_after=self._plan.timing.stale_after,
+            compare_every=self._plan.timing.compare_every,
             model_grace=self._plan.timing.market_model_grace,
-            others=doubts,
+            others=self._doubts,
         )
 
     # Going on
@@ -360,10 +366,13 @@ class Session:
             self._clock.follow(MarketTime(now, theirs))
 
     async def _keep_time(self) -> None:
-        """Follow what was last read of the exchange's clock, until cancelled."""
+        """Follow what was last read of the exchange's clock, and keep the journal's log short,
+        until cancelled."""
         while True:
             await asyncio.sleep(_KEEP_TIME)
             self._follow_exchange()
+            if self.account is not None and not self.account.desk.sending:
+                self.journal.fold_if_long()  # orders don't wait for the disk
 
     async def _patiently(self, what: str, ask: Callable[[], Awaitable[Result]]) -> Result:
         return await patiently(self._seams.random, what, ask)

@@ -16,7 +16,6 @@ from vostok_live.service import logs
 
 _log = logging.getLogger(f"{logs.ROOT}.shipper")
 _EVERY = 60.0  # seconds
-DAYS = 3  # that are shipped: the one that is over, the one that goes on, and one more
 _PAUSE = 600.0  # seconds after a failure
 
 
@@ -35,7 +34,7 @@ async def ship_daily(arguments: Sequence[str], clock: Clock) -> None:
             continue
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "vostok_live", "ship", *arguments, "--last", str(DAYS),
+                sys.executable, "-m", "vostok_live", "ship", *arguments, "--changed",
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,

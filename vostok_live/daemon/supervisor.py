@@ -121,15 +121,15 @@ class Daemon:
                 stack.callback(self._take_account().give_back)
                 beat = asyncio.ensure_future(self._heartbeat.run())
                 stack.callback(beat.cancel)
+                if self._serve:  # a kill is heard from here on
+                    await stack.enter_async_context(
+                        serving(self, plan.state, seams.random, port=plan.live.port)
+                    )
                 model = await or_exits_only(journal, find_model(plan))
                 web = await stack.enter_async_context(
                     aiohttp.ClientSession(connector=seams.connector())
                 )
                 self.session = Session(plan, seams, self._measures, journal, model, web)
-                if self._serve:
-                    await stack.enter_async_context(
-                        serving(self, plan.state, seams.random, port=plan.live.port)
-                    )
                 await self._until_stopped(self.session)
         except BaseExceptionGroup as group:
             raise gravest(group) from group

@@ -98,6 +98,12 @@ class Trader:
         self._arrived_ns = 0
         self._sending_since_ns = 0
 
+    @property
+    def has_open(self) -> bool:
+        """Whether there is a position, or an order that is not known to have ended."""
+        engine = self.engine
+        return engine.state != "flat" or not all(o.settled for o in engine.orders.values())
+
     def begin(self, carry_out: Callable[[Sendable], object], ask: Callable[[int], None]) -> None:
         """From here on commands are sent and timers rung; those that waited go first."""
         self._carry_out, self._ask = carry_out, ask

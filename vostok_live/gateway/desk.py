@@ -91,7 +91,7 @@ class Desk:
         book: What is known of our orders.
         resolver: Knows what is to be asked, and when.
         ledger: Where it is written down.
-        clock: Tells market time.
+        clock: Tells both times.
         hear: Tells the engine an event, and passes its answer to `carry_out`.
         tell: Tells a person.
         on_outcome: Called with what became of each command.
@@ -101,6 +101,7 @@ class Desk:
 
     Attributes:
         standing: What the last comparison brought; None before the first.
+        compared_ns: When that comparison began, by the wall; 0 before the first.
         counts: Outcomes of commands, and of comparisons, by name.
     """
 
@@ -120,6 +121,7 @@ class Desk:
         again: float = 5.0,
     ) -> None:
         self.standing: Standing | None = None
+        self.compared_ns = 0
         self.counts: Counter[str] = Counter()
         self._port = port
         self._book = book
@@ -191,12 +193,13 @@ class Desk:
             GatewayError: It can't be asked for all of it.
         """
         async with self._asking:
+            began = self._clock.wall_ns()
             standing = await self._ask(reconcile(self._book, self._expected()))
         for names in standing.lost:
             for name in names:
                 self._hand_on(self._book.doubt(name, self._clock.market()))
             self._resolver.watch(names, None)
-        self.standing = standing
+        self.standing, self.compared_ns = standing, began
         self.counts["compared"] += 1
         self._wake.set()
         return standing

@@ -73,7 +73,7 @@ def open_to_write(path: Path, seams: Seams) -> sqlite3.Connection:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
             # A checkpoint of SQLite's own says nothing of a sync that failed; the writer makes
-            # them by itself, and hears.
+            # them by itself (`Store.fold_if_long`), and hears.
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT}")
             _check_content(connection, path)

@@ -12,6 +12,21 @@ from vostok_live.journal.place import explained, open_to_read
 from vostok_live.journal.rows import Columns
 from vostok_live.journal.view import View
 
+_HERE = "JOIN instruments i ON i.id ="
+_OF_DAY = {
+    "cuts": (f"cuts c {_HERE} c.instrument", "i.name = ? AND ts > ? AND ts <= ?"),
+    "steps": (
+        f"steps s JOIN runs USING (run) {_HERE} runs.instrument",
+        "strategy = ? AND i.name = ? AND s.ts > ? AND s.ts <= ?",
+    ),
+    "events": ("events", "ts >= ? AND ts < ?"),
+    "commands": ("events CROSS JOIN commands USING (seq)", "ts >= ? AND ts < ?"),
+    "news": ("news", "available_at >= ? AND available_at < ?"),
+    "alerts": ("alerts", "ts >= ? AND ts < ?"),
+    "controls": ("controls", "ts >= ? AND ts < ?"),
+}
+"""The rows of a day of tables that only grow, and not by much: where they are, and which."""
+
 
 class Reader(View):
     """A journal as it stood when the reader was opened, whatever is written meanwhile.
@@ -76,6 +91,15 @@ class Reader(View):
             since = day_start(day_of(ts - late)) + DAY + late
         return found
 
+    def counts(self, strategy: str, instrument: str, day: date) -> dict[str, int]:
+        """How many rows a day has in each of the tables that only grow; trades are not counted."""
+        whose = {"cuts": (instrument,), "steps": (strategy, instrument)}
+        found: dict[str, int] = {}
+        for name, (source, where) in _OF_DAY.items():
+            query = f"SELECT count(*) FROM {source} WHERE {where}"  # noqa: S608, nobody's words
+            found[name] = self._rows(query, *whose.get(name, ()), *_span(day))[0][0]
+        return found
+
     def read_ticks(self, instrument: str, day: date) -> Columns:
         """Trades of the market as they were seen, in id order."""
         found = self._columns(
@@ -89,12 +113,8 @@ class Reader(View):
 
     def read_cuts(self, instrument: str, day: date) -> Columns:
         """Where the day's bars ended, in that order: the fields of `Cut`, and when it was known."""
-        return self._columns(
-            'ts, last_id, "by", wall_us',
-            "cuts c JOIN instruments i ON i.id = c.instrument",
-            "i.name = ? AND ts > ? AND ts <= ? ORDER BY ts",
-            (instrument, *_span(day)),
-        )
+        values = (instrument, *_span(day))
+        return self._of_day("cuts", 'ts, last_id, "by", wall_us', "ts", values)
 
     def read_steps(self, strategy: str, instrument: str, day: date) -> Columns:
         """The day's bars, with features and decisions.
@@ -102,12 +122,12 @@ class Reader(View):
         `bar`, `sentiment` and `features` are the bytes of float64, little endian: by `BAR_FIELDS`,
         by `SENTIMENT_FIELDS`, and in the order of the bundle's manifest.
         """
-        found = self._columns(
+        found = self._of_day(
+            "steps",
             "run, s.ts, bar, first_id, last_id, bar_valid, sentiment, features, event, valid, "
             "score, probability, threshold, sigma, reference, withheld, asked_ts, s.bundle, "
             "s.wall_us",
-            "steps s JOIN runs USING (run) JOIN instruments i ON i.id = runs.instrument",
-            "strategy = ? AND i.name = ? AND s.ts > ? AND s.ts <= ? ORDER BY s.ts, run",
+            "s.ts, run",
             (strategy, instrument, *_span(day)),
         )
         for name in ("bar_valid", "event", "valid"):
@@ -119,21 +139,13 @@ class Reader(View):
 
     def read_events(self, day: date) -> Columns:
         """What the engine heard on a day, with the bodies as JSON."""
-        return self._columns(
-            "seq, run, ts, wall_us, kind, body",
-            "events",
-            "ts >= ? AND ts < ? ORDER BY seq",
-            _span(day),
-        )
+        names = "seq, run, ts, wall_us, kind, body"
+        return self._of_day("events", names, "seq", _span(day))
 
     def read_commands(self, day: date) -> Columns:
         """What the engine answered to the day's events, with the bodies as JSON."""
-        return self._columns(
-            "seq, position, run, ts, commands.kind, commands.body",
-            "events CROSS JOIN commands USING (seq)",
-            "ts >= ? AND ts < ? ORDER BY seq, position",
-            _span(day),
-        )
+        names = "seq, position, run, ts, commands.kind, commands.body"
+        return self._of_day("commands", names, "seq, position", _span(day))
 
     def read_orders(self, day: date) -> Columns:
         """Orders that were asked for on a day, with what the exchange last said of each."""
@@ -181,31 +193,26 @@ class Reader(View):
 
     def read_news(self, day: date) -> Columns:
         """Scored items that became available on a day."""
-        return self._columns(
+        return self._of_day(
+            "news",
             "item_id, asset, source, published_at, first_seen_at, available_at, title, score, "
             "scorer, scorer_version, wall_us",
-            "news",
-            "available_at >= ? AND available_at < ? ORDER BY available_at, item_id, asset",
+            "available_at, item_id, asset",
             _span(day),
         )
 
     def read_alerts(self, day: date) -> Columns:
         """What a person was told on a day."""
-        return self._columns(
-            "id, seq, ts, wall_us, level, code, message",
-            "alerts",
-            "ts >= ? AND ts < ? ORDER BY id",
-            _span(day),
-        )
+        names = "id, seq, ts, wall_us, level, code, message"
+        return self._of_day("alerts", names, "id", _span(day))
 
     def read_controls(self, day: date) -> Columns:
         """What a person asked for on a day."""
-        return self._columns(
-            "id, ts, wall_us, action, asked_by",
-            "controls",
-            "ts >= ? AND ts < ? ORDER BY id",
-            _span(day),
-        )
+        return self._of_day("controls", "id, ts, wall_us, action, asked_by", "id", _span(day))
+
+    def _of_day(self, name: str, columns: str, order: str, values: Sequence[object]) -> Columns:
+        source, where = _OF_DAY[name]
+        return self._columns(columns, source, f"{where} ORDER BY {order}", values)
 
     def _columns(self, names: str, source: str, where: str, values: Sequence[object]) -> Columns:
         with explained(self.path, "reading the journal"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, Protocol
@@ -229,22 +228,6 @@ class Unsettled:
 def to_text(content: Any) -> str:
     """JSON on one line; doubles keep their bits, and those that are no number their name."""
     return one_line(content)
-
-
-def config_to_json(config: EngineConfig) -> dict[str, Any]:
-    return config.to_json()
-
-
-def config_from_json(content: Mapping[str, Any]) -> EngineConfig:
-    return EngineConfig.from_json(content)
-
-
-def rules_to_json(rules: Rules) -> dict[str, Any]:
-    return rules.to_json()
-
-
-def rules_from_json(content: Mapping[str, Any]) -> Rules:
-    return Rules.from_json(content)
 
 
 def previous_to_text(previous: LastTick | None) -> str | None:

@@ -99,8 +99,14 @@ class Store(View):
             raise
         self._commits += 1
 
-    def _fold_if_long(self) -> None:
-        """Fold the log into the file where it has grown; that takes as long as a disk's sync."""
+    def fold_if_long(self) -> None:
+        """Fold the log into the file where it has grown; that takes as long as a disk's sync.
+
+        Nobody else does: call it every so often, when nothing waits.
+
+        Raises:
+            JournalError: It can't be done, and the journal takes nothing more.
+        """
         if self._commits >= _LONG:
             self._fold()
 

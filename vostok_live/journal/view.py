@@ -11,7 +11,9 @@ from typing import Any
 
 from vostok_core.live.cuts import Cut
 from vostok_core.trading.commands import Closed, OrderRequest, closed_from_json
+from vostok_core.trading.config import EngineConfig
 from vostok_core.trading.events import Fill, event_from_json
+from vostok_core.trading.rules import Rules
 from vostok_live.journal.place import explained
 from vostok_live.journal.rows import (
     Answered,
@@ -20,9 +22,7 @@ from vostok_live.journal.rows import (
     Run,
     RunStart,
     Unsettled,
-    config_from_json,
     previous_from_text,
-    rules_from_json,
 )
 
 _RUN = """
@@ -272,8 +272,8 @@ def _run(row: Sequence[Any]) -> Run:
         engine_version,
         RunStart(
             version, strategy, instrument, configuration, bundle,
-            config_from_json(json.loads(config)), rules_from_json(json.loads(rules)), begins,
-            speed, decide_within,
+            EngineConfig.from_json(json.loads(config)), Rules.from_json(json.loads(rules)),
+            begins, speed, decide_within,
         ),
         *before,
     )  # fmt: skip

@@ -35,9 +35,7 @@ from vostok_live.journal.rows import (
     RunStart,
     ScoredItem,
     SeenTick,
-    config_to_json,
     previous_to_text,
-    rules_to_json,
     to_text,
 )
 from vostok_live.journal.store import Store
@@ -98,7 +96,7 @@ class Journal(Store):
                 (
                     self._seq, now, start.version, CODE_VERSION, start.strategy, instrument,
                     start.configuration, start.bundle, start.config.run,
-                    to_text(config_to_json(start.config)), to_text(rules_to_json(start.rules)),
+                    to_text(start.config.to_json()), to_text(start.rules.to_json()),
                     start.begins.interval, start.begins.begin_us, start.begins.next_id,
                     previous_to_text(start.begins.previous), start.begins.history,
                     f"{start.begins.elsewhere:f}", start.begins.account, start.speed,
@@ -180,15 +178,14 @@ class Journal(Store):
         """Keep what the engine remembers (`Engine.snapshot`) after an event.
 
         Recovery hears only the events after the newest one, so that takes the place of those that
-        were kept since the run began. This is also when the log is folded
-        into the file, which takes as long as the disk takes to sync: call it when nothing waits.
+        were kept since the run began. A log that is long is folded too: call it when nothing waits.
         """
         assert self._run, "a run begins before its first snapshot"
         assert 0 <= seq <= self._seq, "a snapshot is of an event that was written down"
         with self._transaction() as db:
             db.execute("DELETE FROM snapshots WHERE seq > ? AND seq < ?", (self._begun, seq))
             self._insert_snapshot(db, seq, self._run, engine)
-        self._fold_if_long()
+        self.fold_if_long()
 
     # The exchange
 

@@ -4,7 +4,7 @@ The daemon ships its journal to the tables `live_*` by itself, which Dagster onl
 must hold to the bit; what reconciliation finds may honestly differ, and is classified.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -17,7 +17,6 @@ from vostok_core.lake.tables import table
 from vostok_core.live.parity import Proof, prove
 from vostok_core.live.reconciliation import Reconciliation, reconcile
 from vostok_core.live.shipped import Shipped
-from vostok_core.market.instrument import Instrument
 from vostok_core.project import Project
 from vostok_core.sentiment.scorer import Scorer
 from vostok_core.sentiment.scorer import scorer as find_scorer
@@ -94,10 +93,12 @@ def _assets_of(
         differences: list[dict[str, Any]] = []
         verdicts: set[str] = set()
         for instrument, days in days_by_instrument(context.partition_keys):
-            shipped = _traded(bad, Shipped(store, name, instrument), days)
-            proofs = prove(store, name, universe[instrument], shipped, scorer_of(project, strategy))
+            shipped = Shipped(store, name, instrument)
+            # Before they are proven: what is shipped meanwhile makes a day due again.
+            inputs = {day: shipped.contents(day) for day in _traded(bad, shipped, days)}
+            proofs = prove(store, name, universe[instrument], inputs, scorer_of(project, strategy))
             for proof in proofs:
-                metadata = _write_proof(store, name, universe[instrument], proof)
+                metadata = _write_proof(store, name, instrument, proof, inputs[proof.day])
                 context.add_asset_metadata(metadata, partition_key=date_key(proof.day, instrument))
                 verdicts.add(proof.verdict)
                 rows += _counts(instrument, proof)
@@ -139,8 +140,9 @@ def _assets_of(
         for instrument, days in days_by_instrument(context.partition_keys):
             for day in _traded(bad, Shipped(store, name, instrument), days):
                 with bad.noted(instrument, day):
+                    inputs = proof_contents(store, strategy, instrument, day)
                     found = reconcile(store, strategy, universe[instrument], day)
-                    metadata = _write_findings(store, strategy, instrument, found)
+                    metadata = _write_findings(store, strategy, instrument, found, inputs)
                     context.add_asset_metadata(metadata, partition_key=date_key(day, instrument))
         bad.raise_noted(context)
         return dg.MaterializeResult()
@@ -170,14 +172,15 @@ def _traded(bad: BadDays, shipped: Shipped, days: Iterable[date]) -> Sequence[da
     return [day for day in days if day in there]
 
 
-def _write_proof(lake: Lake, strategy: str, market: Instrument, proof: Proof) -> dict[str, Any]:
+def _write_proof(
+    lake: Lake, strategy: str, instrument: str, proof: Proof, inputs: Mapping[str, str]
+) -> dict[str, Any]:
     """Write a day's proof, and describe it."""
-    instrument = str(market.id)
     info = lake.write(
         "parity",
         proof.frame(),
         code_version=VERSIONS["parity"],
-        inputs=Shipped(lake, strategy, instrument).contents(proof.day),
+        inputs=inputs,
         strategy=strategy,
         instrument=instrument,
         date=proof.day,
@@ -222,14 +225,18 @@ def _differences(instrument: str, proof: Proof) -> list[dict[str, Any]]:
 
 
 def _write_findings(
-    lake: Lake, strategy: Strategy, instrument: str, found: Reconciliation
+    lake: Lake,
+    strategy: Strategy,
+    instrument: str,
+    found: Reconciliation,
+    inputs: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write a day's findings, and describe them."""
     info = lake.write(
         "reconciliation",
         found.findings,
         code_version=VERSIONS["reconciliation"],
-        inputs=proof_contents(lake, strategy, instrument, found.day),
+        inputs=inputs,
         strategy=strategy.name,
         instrument=instrument,
         date=found.day,
