@@ -176,7 +176,7 @@ MUTANTS: dict[str, Mutant] = {
     "forgets-the-kill": Mutant(forget_the_kill, ("control", "kill")),
     "skips-holes": Mutant(part(market_side, "Continuity", Skipping), ("frame_lost",)),
     "divides-twins": Mutant(
-        part(account_side, "Book", Divided), ("request_lost", "kill_at_commit"), start=165
+        part(account_side, "Book", Divided), ("request_lost", "kill_at_commit"), start=139
     ),  # one in two hundred finds it
     "writes-late": Mutant(write_late, ()),
     "acts-late": Mutant(act_late, ("kill", "half_open")),

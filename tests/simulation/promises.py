@@ -66,19 +66,25 @@ def _decided(
 def _rung(
     place: Place, journal: Reader, observed: Observed, storm: Storm, events: Mapping[str, list]
 ) -> Iterator[str]:
-    rung = [ts for ts, kind in zip(events["ts"], events["kind"], strict=True) if kind == "Timer"]
+    heard = dict(zip(events["seq"], events["wall_us"], strict=True))
+    rung = [
+        (wall - START) / 1e6
+        for wall, kind in zip(events["wall_us"], events["kind"], strict=True)
+        if kind == "Timer"
+    ]
+    passed = (place.now - START) / 1e6 / place.speed - _RINGS
     commands = journal.read_commands(DAY)
-    for kind, body in zip(commands["kind"], commands["body"], strict=True):
+    for seq, kind, body in zip(commands["seq"], commands["kind"], commands["body"], strict=True):
         if kind != "SetTimer":
             continue
-        due = json.loads(body)["ts"]
-        when = (due - START) / 1e6 / place.speed
+        due = (json.loads(body)["ts"] - START) / 1e6 / place.speed
+        # What a bar asks for that was told late may be due already.
+        when = max(due, (heard[seq] - START) / 1e6)
         lived = any(begun <= when - _CALM and when + _RINGS <= end for begun, end in observed.lives)
-        passed = (place.now - START) / 1e6 / place.speed > when + _RINGS
-        if not (lived and passed) or storm.troubled(when - _CALM, when + _RINGS):
+        if not lived or when > passed or storm.troubled(when - _CALM, when + _RINGS):
             continue
-        if not any(0 <= ts - due <= _RINGS * 1e6 * place.speed for ts in rung):
-            yield f"rung: nobody was told at {when:.1f} what was due then"
+        if not any(when - _OFF <= each <= when + _RINGS for each in rung):
+            yield f"rung: nobody was told at {when:.1f} what was due at {due:.1f}"
 
 
 def _overdue(

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 ONCE_FAILED = {
     # Killed between the news of two orders of one list that both are absent.
-    165: "request_lost,kill_at_commit",
+    139: "request_lost,kill_at_commit",
 }
 """Seeds that a mistake was found with, and the kinds of faults that it takes."""
 

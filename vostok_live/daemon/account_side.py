@@ -46,6 +46,7 @@ class AccountSide:
         engine: Whose orders they are. It has heard every fill of the journal.
         journal: Where everything is written down.
         elsewhere: Base in the account that is not the engine's.
+        inherited: Client order ids of orders that this process has not sent.
         web: Opens connections.
         asker: Asks for prices.
         seams: Clock and chance.
@@ -62,6 +63,7 @@ class AccountSide:
         engine: Engine,
         journal: Journal,
         elsewhere: Decimal,
+        inherited: frozenset[str],
         *,
         web: aiohttp.ClientSession,
         asker: Asker,
@@ -93,7 +95,9 @@ class AccountSide:
             base_fees=journal.commission(name, instrument.id.base),
         )
         self.resolver = Resolver(
-            asyncio.get_running_loop().time, proof=Proof(recv_window_ms=port.recv_window_ms)
+            asyncio.get_running_loop().time,
+            proof=Proof(recv_window_ms=port.recv_window_ms),
+            inherited=inherited,
         )
         expected = Expected(
             elsewhere=elsewhere,

@@ -33,6 +33,7 @@ class Recovery:
         start: As it was written down.
         engine: As it was when the last run ended, or new.
         used: End of the newest bar that any run made something of; microseconds.
+        inherited: Client order ids of orders that another process sent, if any did.
         untold: Fills of the journal that the engine has not heard.
         timers: Market times that it waits for.
     """
@@ -41,6 +42,7 @@ class Recovery:
     start: RunStart
     engine: Engine
     used: int
+    inherited: frozenset[str]
     untold: tuple[Fill, ...]
     timers: tuple[int, ...]
 
@@ -87,6 +89,7 @@ async def recover(
         start=start,
         engine=engine,
         used=begins.begin_us if used is None else max(used, begins.begin_us),
+        inherited=frozenset(engine.orders),
         untold=() if found is None else found.untold,
         timers=() if found is None else found.timers,
     )

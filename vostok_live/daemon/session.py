@@ -40,7 +40,6 @@ from vostok_live.feed.connection import Allowance
 from vostok_live.feed.http import Asker
 from vostok_live.feed.rest import MarketRest
 from vostok_live.gateway.ccxt_port import CcxtPort, Unreachable
-from vostok_live.journal.rows import Begins
 from vostok_live.journal.writer import Journal
 from vostok_live.seams import MarketTime, Seams
 from vostok_live.service import logs
@@ -183,7 +182,7 @@ class Session:
             self.run_number, self.opening = recovery.run, self.journal.opening()
             self.interval_us = parse_interval(recovery.start.begins.interval)
             trader = self.trader = self._trader(recovery)
-            account = self.account = self._account(trader, recovery.start.begins)
+            account = self.account = self._account(trader, recovery)
             async with asyncio.TaskGroup() as group:
                 # What is held is seen to first; what decides on the next entry can wait.
                 self.doing = "comparing with the exchange"
@@ -291,14 +290,15 @@ class Session:
             trader.hear(fill)
         return trader
 
-    def _account(self, trader: Trader, begins: Begins) -> AccountSide:
+    def _account(self, trader: Trader, recovery: Recovery) -> AccountSide:
         self.port.on_order = trader.sent
         return AccountSide(
             self._plan,
             self.port,
             trader.engine,
             self.journal,
-            begins.elsewhere,
+            recovery.start.begins.elsewhere,
+            recovery.inherited,
             web=self._web,
             asker=self._asker,
             seams=self._seams,

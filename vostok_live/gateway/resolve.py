@@ -116,12 +116,20 @@ class Resolver:
         time: Seconds that only go forward, by the wall (the event loop's).
         proof: What it takes to prove that an order is absent.
         pace: How often something is asked.
+        inherited: Client order ids of orders that were sent, if at all, before this was made.
     """
 
     def __init__(
-        self, time: Callable[[], float], *, proof: Proof | None = None, pace: Pace | None = None
+        self,
+        time: Callable[[], float],
+        *,
+        proof: Proof | None = None,
+        pace: Pace | None = None,
+        inherited: Iterable[str] = (),
     ) -> None:
         self.proof = proof or Proof()
+        self._inherited = frozenset(inherited)
+        self._begun = time()
         self._time = time
         self._pace = pace or Pace()
         self._fates: list[_Fate] = []
@@ -143,12 +151,14 @@ class Resolver:
         Args:
             names: Client order ids of all its orders.
             signed_ms: Time that it was signed with; None where that is not known, as after a
-                restart. Then it can't be later than what the exchange's clock shows at the first
-                look, and the little that a request's time may be ahead.
+                restart. Then it can't be later than what the exchange's clock shows now (when this
+                was made, of orders that were inherited), and the little that a request's time may
+                be ahead.
         """
         if not any(names == fate.names for fate in self._fates):
             now = self._time()
-            self._fates.append(_Fate(names, signed_ms, now, now + self._pace.first))
+            since = self._begun if self._inherited.issuperset(names) else now
+            self._fates.append(_Fate(names, signed_ms, since, now + self._pace.first))
 
     def ask(self, names: Iterable[str]) -> None:
         """Ask what the exchange knows of orders, once and soon."""
@@ -177,7 +187,7 @@ class Resolver:
             each.tries += 1
         findings = Findings()
         if due:
-            yield from self._find(book, due, findings)
+            yield from self._find(book, due, start, findings)
         for (kind, name), _ in errands:
             match kind:
                 case "status":
@@ -189,12 +199,13 @@ class Resolver:
                     findings.recall.append(name)
         return findings
 
-    def _find(self, book: Book, due: list[_Fate], findings: Findings) -> Asking:
+    def _find(self, book: Book, due: list[_Fate], start: float, findings: Findings) -> Asking:
         server_ms = yield ServerTime()
         assert isinstance(server_ms, int)
         for fate in due:
             if fate.signed_ms is None:
-                fate.signed_ms = server_ms + self.proof.ahead_ms
+                watched_ms = int(1e3 * (start - fate.since))  # looks before may have failed
+                fate.signed_ms = server_ms - watched_ms + self.proof.ahead_ms
             for name in filter(book.lost, fate.names):
                 yield QueryOrder(name)
         ripe = [
