@@ -12,6 +12,7 @@ from vostok_core.times import utc
 from vostok_live.daemon.history import lake_past
 from vostok_live.daemon.model import Model
 from vostok_live.daemon.plan import JOURNAL, Plan, make_plan
+from vostok_live.daemon.recovery import check_account
 from vostok_live.daemon.venue import find_key, find_venue
 from vostok_live.gateway.port import Balance
 from vostok_live.journal.reader import Reader
@@ -73,6 +74,7 @@ def _journal(plan: Plan) -> Finding:
     if not path.exists():
         return Finding("journal", ok=True, detail=f"{path}: none yet, the first start makes it")
     with Reader.open(path) as reader:
+        check_account(plan, reader)
         latched = reader.latched()
         last = reader.last_run()
         runs, seq = len(reader.runs()), reader.seq
@@ -80,13 +82,16 @@ def _journal(plan: Plan) -> Finding:
         if latched is None and last is not None:
             found = recover(reader, last.start.config, last.start.rules)
     if latched is not None:
-        hint = "see what happened, then `vostok-live reset`"
+        hint = "see what happened, then start the daemon and `vostok-live reset`"
         return Finding("journal", ok=False, detail=f"the kill switch holds: {latched}", hint=hint)
-    if found is not None and (found.engine.killed or found.engine.paused):
-        why = found.engine.killed or "entries are paused"
-        hint = "see what happened, then `vostok-live reset` or `resume`"
-        return Finding("journal", ok=False, detail=f"nothing was entered last: {why}", hint=hint)
-    return Finding("journal", ok=True, detail=f"{path}: {runs} runs, {seq} events")
+    if found is not None and found.engine.killed is not None:
+        hint = "see what happened, then start the daemon and `vostok-live reset`"
+        detail = f"the kill switch holds: {found.engine.killed}"
+        return Finding("journal", ok=False, detail=detail, hint=hint)
+    hint = ""
+    if found is not None and found.engine.paused:
+        hint = "entries are paused; once the daemon runs, `vostok-live resume` lets it enter"
+    return Finding("journal", ok=True, detail=f"{path}: {runs} runs, {seq} events", hint=hint)
 
 
 async def _gathered(plan: Plan, model: Model) -> list[Finding]:
@@ -121,16 +126,22 @@ async def _asked(plan: Plan, model: Model, seams: Seams) -> AsyncIterator[Findin
                 warning = check_permissions(await port.permissions(), plan.venue.rest)
                 yield Finding("key", ok=True, detail=warning or "may trade, and nothing more")
             yield _money(plan, await port.balances())
-            past = lake_past(
-                plan.lake, model.strategy, plan.instrument, now, plan.timing.market_max_gap
-            )
-            yield Finding(
-                "history", ok=True, detail=f"{past.valid.size} bars to {utc(past.begin_us):%F}"
-            )
+            yield _history(plan, model, now)
         except VostokError as error:
             yield _failed("exchange", error)
         finally:
             await port.close()
+
+
+def _history(plan: Plan, model: Model, now: int) -> Finding:
+    """The bars that a start walks over."""
+    try:
+        past = lake_past(
+            plan.lake, model.strategy, plan.instrument, now, plan.timing.market_max_gap
+        )
+    except VostokError as error:
+        return _failed("history", error)
+    return Finding("history", ok=True, detail=f"{past.valid.size} bars to {utc(past.begin_us):%F}")
 
 
 def _stale(plan: Plan, model: Model, now: int) -> Finding | None:

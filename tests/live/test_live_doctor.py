@@ -27,7 +27,7 @@ from vostok_core.trading.rules import Rules
 from vostok_live.daemon.plan import JOURNAL
 from vostok_live.daemon.venue import KEY, SECRET
 from vostok_live.doctor import Finding, examine
-from vostok_live.journal.rows import RunStart
+from vostok_live.journal.rows import Begins, RunStart
 from vostok_live.journal.writer import Journal
 from vostok_live.seams import real_seams
 
@@ -49,8 +49,7 @@ def url(world: World) -> Iterator[str]:
 
 
 def wrong(world: World, url: str) -> list[Finding]:
-    environ = {KEY: API_KEY.key, SECRET: API_KEY.secret}
-    found = list(examine(world.project, STRATEGY, NAME, url, environ, real=False))
+    found = look(world, url)
     names = [each.name for each in found if each.ok]
     assert {"key", "exchange", "symbol", "account", "history"} <= set(names)
     return [each for each in found if not each.ok]
@@ -87,21 +86,47 @@ def test_a_kill_switch_that_holds_is_found_also_without_a_model(world: World, ur
     assert [each.name for each in found if not each.ok] == ["journal", "plan"]
 
 
-@pytest.mark.parametrize(
-    ("action", "said"), [("kill", "nothing was entered last: asked"), ("pause", "are paused")]
-)
-def test_an_engine_that_enters_nothing_is_found_though_no_snapshot_says_so(
-    world: World, url: str, action: Action, said: str
-) -> None:
+def look(world: World, url: str) -> list[Finding]:
+    environ = {KEY: API_KEY.key, SECRET: API_KEY.secret}
+    return list(examine(world.project, STRATEGY, NAME, url, environ, real=False))
+
+
+def heard(world: World, action: Action, account: str) -> None:
+    """A journal whose engine was told something, and of which no snapshot says so."""
     world.state.mkdir(parents=True)
     rules = Rules.of(world.instrument)
     config = EngineConfig("a1", 60_000_000, 2.0, 1.0, capabilities=Capabilities())
-    start = RunStart("t", STRATEGY, NAME, "c", "b" * 64, config, rules)
+    begins = Begins(account=account)
+    start = RunStart("t", STRATEGY, NAME, "c", "b" * 64, config, rules, begins)
     engine = Engine(config, rules, Account.opening(1_000_000_000))
     with Journal.open(world.state / JOURNAL, real_seams()) as journal:
         journal.begin_run(start, engine.snapshot())
         event = Control(1, action)
         journal.append(event, engine.handle(event), 1)
+
+
+def test_an_engine_that_is_killed_is_found_though_no_snapshot_says_so(
+    world: World, url: str
+) -> None:
+    heard(world, "kill", world.plan(url).account)
     (held,) = wrong(world, url)
-    assert held.name == "journal"
-    assert said in held.detail
+    assert (held.name, held.detail) == ("journal", "the kill switch holds: asked for")
+
+
+def test_a_pause_is_told_and_keeps_nothing_from_starting(world: World, url: str) -> None:
+    heard(world, "pause", world.plan(url).account)
+    assert wrong(world, url) == []
+    assert "vostok-live resume" in {each.name: each for each in look(world, url)}["journal"].hint
+
+
+def test_a_journal_of_another_account_is_found(world: World, url: str) -> None:
+    heard(world, "pause", "embedded-another")
+    (other,) = [each for each in look(world, url) if not each.ok]
+    assert "the journal is of the account embedded-another" in other.detail
+
+
+def test_a_lake_that_ends_too_long_ago_is_found_as_such(world: World, url: str) -> None:
+    settings = world.root / "vostok.toml"
+    settings.unlink()
+    settings.write_text(SETTINGS.replace("[live]", '[live]\nmax_gap = "1ms"'))
+    assert [each.name for each in look(world, url) if not each.ok] == ["history"]

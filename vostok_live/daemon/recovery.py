@@ -16,8 +16,10 @@ from vostok_core.trading.rules import Rules
 from vostok_live.daemon.grounds import Grounds
 from vostok_live.daemon.patiently import patiently
 from vostok_live.daemon.plan import Plan
+from vostok_live.errors import JournalError
 from vostok_live.gateway.ccxt_port import CcxtPort
 from vostok_live.journal.rows import RunStart
+from vostok_live.journal.view import View
 from vostok_live.journal.writer import Journal
 from vostok_live.seams import Random, Seams
 
@@ -45,6 +47,22 @@ class Recovery:
     inherited: frozenset[str]
     untold: tuple[Fill, ...]
     timers: tuple[int, ...]
+
+
+def check_account(plan: Plan, journal: View) -> None:
+    """Refuse a journal of another account: its money and its orders are not this one's.
+
+    Raises:
+        JournalError: It is of another one.
+    """
+    last = journal.last_run()
+    if last is not None and last.start.begins.account != plan.account:
+        raise JournalError(
+            f"the journal is of the account {last.start.begins.account}, not of {plan.account}",
+            where=journal.path,
+            hint="give each account a state folder of its own: [live] state in vostok.toml, "
+            "or VOSTOK_LIVE__STATE",
+        )
 
 
 async def recover(

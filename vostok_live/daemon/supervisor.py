@@ -16,6 +16,7 @@ from vostok_core.errors import VostokError
 from vostok_core.trading.events import Action
 from vostok_live.daemon.grounds import find_model, or_exits_only
 from vostok_live.daemon.plan import JOURNAL, Plan
+from vostok_live.daemon.recovery import check_account
 from vostok_live.daemon.report import status
 from vostok_live.daemon.session import Session
 from vostok_live.errors import JournalError
@@ -116,7 +117,7 @@ class Daemon:
                 # The journal first: two daemons must not serve one folder.
                 journal = stack.enter_context(Journal.open(plan.state / JOURNAL, seams))
                 self._journal = journal
-                self._check_account(journal)
+                check_account(plan, journal)
                 # And two journals must not be of one account.
                 stack.callback(self._take_account().give_back)
                 beat = asyncio.ensure_future(self._heartbeat.run())
@@ -133,17 +134,6 @@ class Daemon:
                 await self._until_stopped(self.session)
         except BaseExceptionGroup as group:
             raise gravest(group) from group
-
-    def _check_account(self, journal: Journal) -> None:
-        """Refuse a journal of another account: its money and its orders are not this one's."""
-        last, account = journal.last_run(), self._plan.account
-        if last is not None and last.start.begins.account != account:
-            raise JournalError(
-                f"the journal is of the account {last.start.begins.account}, not of {account}",
-                where=journal.path,
-                hint="give each account a state folder of its own: [live] state in vostok.toml, "
-                "or VOSTOK_LIVE__STATE",
-            )
 
     def _take_account(self) -> Lease:
         """The right to trade the account, which one daemon has at a time."""
