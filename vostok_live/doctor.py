@@ -30,7 +30,7 @@ class Finding:
     hint: str = ""
 
     def __str__(self) -> str:
-        hint = f" Hint: {self.hint}" if self.hint else ""
+        hint = f". Hint: {self.hint}" if self.hint else ""
         return f"{'ok  ' if self.ok else 'FAIL'} {self.name:10} {self.detail}{hint}"
 
 

@@ -70,6 +70,8 @@ class Wire:
     def carry(self, side: Side, data: bytes) -> None:
         """An end sends something."""
         if self.hole:
+            if side == "client":
+                self.network.swallowed(data)
             return
         if side == "client":
             self.tap.sent(data)
@@ -233,6 +235,7 @@ class Network:
         tap: Makes the tap of a connection.
         admit: Awaited with every connection that is about to be made; it may wait, or raise an
             `OSError` instead.
+        swallowed: Called with what a client sends into a hole.
         wires: Those that are open.
     """
 
@@ -242,6 +245,7 @@ class Network:
         self.loop = loop
         self.tap: Callable[[Wire], Tap] = Tap
         self.admit: Callable[[], Any] = _at_once
+        self.swallowed: Callable[[bytes], None] = lambda _: None
         self.mean = mean
         self.tail = tail
         self._chance = chance

@@ -82,6 +82,7 @@ class World:
             wire, self.storm, self._request, self._heard, lists=lists
         )
         self.network.admit = self._admit
+        self.network.swallowed = self._swallowed
         self.plan = plan(folder / "project", self.way, URL, KEY)
         self.disk = Disk(
             loop.time, lambda when: self.died("kill_at_commit", when), self.plan.lake.root
@@ -315,6 +316,12 @@ class World:
         """A connection is about to be made."""
         if self.loop.time() < self.closed_until:
             raise ConnectionRefusedError(111, "connection refused")
+
+    def _swallowed(self, data: bytes) -> None:
+        """A request goes into a hole, on a connection that seemed to be whole."""
+        if data.startswith((b"GET ", b"POST ", b"PUT ", b"DELETE ")):
+            now = self.loop.time()
+            self.storm.troubles.append((now, now + 10.0))
 
     # What the exchange sees
 
