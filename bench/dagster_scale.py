@@ -230,8 +230,12 @@ def measure_sensor(root: Path, names: list[str], days: int) -> list[tuple[str, s
     with dg.DagsterInstance.from_config(str(prepare_instance(project))) as instance:
         for title in ("new process, empty cache", "new process"):
             definitions = build_definitions(project)
-            rows.append((f"sensor: first look, {title}", f"{_look(definitions, instance):.2f} s"))
-        later = median(_look(definitions, instance) for _ in range(5))
+            looks = [_look(definitions, instance)]
+            while not looks[-1][1]:  # it reads for 20 s at a time
+                looks.append(_look(definitions, instance))
+            said = f"{sum(seconds for seconds, _ in looks):.2f} s in {len(looks)} looks"
+            rows.append((f"sensor: until all is known, {title}", said))
+        later = median(_look(definitions, instance)[0] for _ in range(5))
         rows.append(("sensor: every later look", f"{later:.2f} s"))
     return rows
 
@@ -277,8 +281,8 @@ def _make_days(project: Project, name: str, days: list[date]) -> None:
     os.fsync = synced
 
 
-def _look(definitions: dg.Definitions, instance: dg.DagsterInstance) -> float:
-    """Seconds of one evaluation of the sensor, which finds nothing to do."""
+def _look(definitions: dg.Definitions, instance: dg.DagsterInstance) -> tuple[float, bool]:
+    """Seconds of one evaluation of the sensor, which finds nothing to do; whether it is through."""
     name = "new_trade_files"
     sensor = definitions.get_repository_def().get_sensor_def(name)
     began = time.monotonic()
@@ -287,8 +291,11 @@ def _look(definitions: dg.Definitions, instance: dg.DagsterInstance) -> float:
     ) as context:
         found = sensor.evaluate_tick(context)
     seconds = time.monotonic() - began
-    assert found.skip_message == "every day that has come is made", found
-    return seconds
+    assert not found.run_requests, found
+    assert found.skip_message is not None, found
+    through = found.skip_message == "every day that has come is made"
+    assert through or "goes on at the next look" in found.skip_message, found
+    return seconds, through
 
 
 def measure_schedules(root: Path, names: list[str], days: int) -> list[tuple[str, str]]:
