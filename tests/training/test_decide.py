@@ -78,6 +78,7 @@ class Desk:
             "net_return": 0.02 + 0.01 * rng.standard_normal(40),
             "benchmark_return": 0.01 * rng.standard_normal(40),
             "trades": [1] * 40,
+            "observed": [1.0] * 40,
         }
         path = pl.DataFrame(daily, schema=table("backtest_daily").schema)
         self.rewrite("backtest_daily", path)

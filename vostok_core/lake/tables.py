@@ -30,6 +30,16 @@ _DAILY = (
     Column("net_return", _F, "return of equity over the day, net of costs", "fraction"),
     Column("benchmark_return", _F, "return of holding the instrument", "fraction"),
     Column("trades", pl.Int64, "positions closed on the day", ge=0),
+    Column(
+        "observed",
+        _F,
+        "share of the day's bars that are there and valid",
+        "fraction",
+        nullable=True,
+        ge=0,
+        le=1,
+        added=True,
+    ),
 )
 
 TABLES: dict[str, Table] = {
