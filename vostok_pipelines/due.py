@@ -2,8 +2,8 @@
 
 Read from the lake alone, so that what was missed while nothing ran, or cut short, is due when
 something runs again, what was corrected is due anew, and what is current is due no more. A day or
-week is due once all it needs is there and current. Nothing from before `start`, the calendar's, is due: it is no
-partition.
+week is due once all it needs is there and current. Nothing from before `start`, the calendar's, is
+due: it is no partition.
 """
 
 from __future__ import annotations
