@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from vostok.cli.app import app
 from vostok_core import errors
-from vostok_core.project import Project
+from vostok_core.project import Project, find_project
 from vostok_core.times import days
 from vostok_exchange.archive import archive_path
 from vostok_pipelines.jobs import day_assets
@@ -298,3 +298,16 @@ def _punch(project: Project, instrument: str, day: date, hours: tuple[int, int])
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(name, "\n".join(kept) + "\n")
     path.with_name(f"{path.name}.CHECKSUM").unlink()
+
+
+@pytest.mark.parametrize("asset", ["features/core", "ta_catalogue"])
+def test_features_are_not_made_of_bars_by_other_rules_of_the_instrument(
+    project: Project, launcher: Launcher, asset: str
+) -> None:
+    launcher.materialize(["landed", "ticks", "quality", "bars"], A, FIRST, FIRST)
+    settings = project.root / "vostok.toml"
+    settings.write_text(settings.read_text().replace('max_silence = "30m"', 'max_silence = "31m"'))
+    edited = Launcher(find_project(project.root, {}))
+    with pytest.raises(errors.VostokError, match=r"bars of .* are stale") as caught:
+        edited.materialize([asset], A, FIRST, FIRST)
+    assert f"materialize ticks,quality,bars --instrument {A}" in str(caught.value.hint)
