@@ -18,6 +18,7 @@ from vostok_core.lake.locks import sole_writer
 from vostok_core.lake.store import Lake, replacing
 from vostok_core.models.bundle import Bundle
 from vostok_core.models.bundle_folder import keep_bundle, load_bundle, load_kept
+from vostok_core.models.manifest import AGAIN
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,13 @@ def promoted(lake: Lake, strategy: str, instrument: str) -> Bundle | None:
     if found is None:
         return None
     folder = lake.root / found.bundle
-    bundle, _ = load_kept(folder, sha256=found.manifest_sha256)
     again = _materialize("promotion", strategy, instrument, found.week)
+    try:
+        bundle, _ = load_kept(folder, sha256=found.manifest_sha256)
+    except BundleError as error:
+        if error.hint == AGAIN:  # the folder doesn't say whose it is, and the pointer does
+            error.hint = f"{again}, and don't edit bundles"
+        raise
     _check_owner(bundle, strategy, instrument, folder, again)
     return bundle
 
