@@ -39,6 +39,9 @@ COMMANDS = (
     ("strategy", "list"),
     ("strategy", "show"),
     ("strategy", "check"),
+    ("model", "list"),
+    ("model", "serve"),
+    ("model", "withdraw"),
     ("check", "leaks"),
 )
 INGEST = ("--instrument", "binance.spot.BTC-USDT", "--format", "binance-aggtrades")

@@ -261,7 +261,14 @@ class Lake:
         files = self._files(self.partition(name, **keys))
         if not files:
             raise self._missing(name, keys)
-        return [_read_file(file, columns) for file in files]
+        declared = table(name)
+        if not any(column.added for column in declared.columns):
+            return [_read_file(file, columns) for file in files]
+        whole = [_read_file(file, None) for file in files]
+        return [
+            (info, self._ordered(declared, frame).select(columns or pl.all()))
+            for info, frame in whole
+        ]
 
     def _missing(self, name: str, keys: Mapping[str, Key]) -> MissingPartition:
         return MissingPartition(
@@ -307,6 +314,9 @@ class Lake:
 
     @staticmethod
     def _ordered(declared: Table, frame: pl.DataFrame) -> pl.DataFrame:
+        """The columns in the table's order; those that were added to it, null where it has none."""
+        absent = [c for c in declared.columns if c.added and c.name not in frame.columns]
+        frame = frame.with_columns(pl.lit(None, c.dtype).alias(c.name) for c in absent)
         names = [c for c in declared.schema if c in frame.columns]
         if declared.open_columns:
             names += [c for c in frame.columns if c not in declared.schema]
