@@ -21,12 +21,12 @@ from vostok_pipelines.training.configuration import configuration_hash
 
 
 def news_content(project: Project, rules: SentimentRules) -> str:
-    """Of news and scores: the feeds' files as they are now, and the scorer."""
+    """Of news and scores: the feeds' files as they are now, the lag and the scorer."""
     feeds: dict[str, str | None] = dict.fromkeys(project.settings.sources.feeds)
     for name, path in project.settings.sources.feeds.items():
         with suppress(OSError):  # what doesn't read is another content than what does
             feeds[name] = hash_file(project.lake_root / path)
-    return hash_value([rules.scores, feeds])
+    return hash_value([rules.news, rules.scores, feeds])
 
 
 def labels_content(

@@ -74,7 +74,7 @@ def test_what_two_readings_of_the_present_day_keep_at_once_all_stays(lake) -> No
         sys.stdin.readline()
         for turn in range({ROUNDS}):
             entry = RawItem(f"{{mine}} {{turn}}", "", "", f"{{mine}} {{turn}}", noon)
-            write_news(lake, news_batch([entry], "wire", lag_us=0), [], noon + turn, "1")
+            write_news(lake, news_batch([entry], "wire", lag_us=0), [], noon + turn, 0)
     """
     assert two_at_once(script, str(lake.root)) == ["", ""]
     assert lake.read("news", date=date(1970, 1, 1)).height == 2 * ROUNDS

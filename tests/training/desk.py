@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from vostok_core.promotion.log import decisions
 from vostok_core.promotion.trials import log_trial
 from vostok_core.settings import Settings
 from vostok_core.times import day_start
+from vostok_pipelines.due import Due
 from vostok_pipelines.evidence import write_backtest
+from vostok_pipelines.known_weeks import KnownWeeks
 from vostok_pipelines.promotion import decide
 from vostok_pipelines.training.configuration import configuration_hash
 from vostok_pipelines.training.predict import predict_week
@@ -104,6 +107,12 @@ class Desk:
 
     def decisions(self):
         return list(decisions(self.lake, *self.place.values()))
+
+    def due(self) -> date | None:
+        """The week whose model and decision the schedule would ask for now."""
+        known = KnownWeeks(self.project, self.strategy, self.instrument)
+        looking = (self.strategy, self.instrument, self.week, known, math.inf)
+        return Due(self.lake, SETTINGS, *looking).model()
 
     @property
     def pointer(self):

@@ -64,7 +64,9 @@ def test_a_decision_killed_anywhere_leaves_nothing_unexplained_and_is_completed_
             _explained(desk)
         elif recorded and desk.rows()["enters_service"].all():
             without_pointer += 1
+            assert desk.due() == desk.week
         assert desk.decide().in_service
+        assert desk.due() is None
         _explained(desk)
         assert promoted(desk.lake, *desk.place.values()) is not None
         assert len(desk.decisions()) == 1
