@@ -9,10 +9,11 @@ import typer
 
 from vostok.cli.command import command
 from vostok.cli.decisions import print_decisions
-from vostok.cli.output import print_table
+from vostok.cli.output import print_table, warn_of_unusable
+from vostok.cli.verdicts import print_verdicts
 from vostok.context import Context
 from vostok_core.errors import Refused, UsageError
-from vostok_core.times import parse_day, parse_week, weeks
+from vostok_core.times import days, parse_day, parse_week, weeks
 
 if TYPE_CHECKING:
     from datetime import date
@@ -60,8 +61,12 @@ def demo(
     Results go to the lake; the HTML report's path and a query to try are printed at the end.
     """
     from vostok.demo.run import run_demo
+    from vostok.demo.world import STRATEGY
 
-    return run_demo(context.project, seed, json_path)
+    project = context.project
+    if STRATEGY not in project.unusable_strategies:  # which is an error, and not only left out
+        warn_of_unusable(project)
+    return run_demo(project, seed, json_path)
 
 
 def materialize(
@@ -85,9 +90,9 @@ def materialize(
 
     One run for each instrument covers the whole range, with the assets chained in it. Daily assets
     take days; a strategy's weekly assets (model, predictions, backtest, promotion) take weeks,
-    named by their Monday. A partition that exists is made again and swapped in whole. Of promotions
-    the gate's decision on each week is printed, and what is in service then; the exit code is 3
-    when it refuses one.
+    named by their Monday. A partition that exists is made again and swapped in whole. For parity
+    the verdict on each day is printed. Of promotions the gate's decision on each week is printed,
+    and what is in service then; the exit code is 3 when it refuses one.
 
     \b
     Examples:
@@ -104,12 +109,16 @@ def materialize(
         chosen = [str(project.settings.instrument(name).id) for name in split_names(instrument)]
     from vostok_pipelines.launch import Launcher
 
-    launcher = Launcher(project)
+    launcher, names = Launcher(project), split_names(assets)
+    for name in names:
+        launcher.resolve(name)
+    warn_of_unusable(project)
     code = None
     for name in chosen:
-        result = launcher.materialize(split_names(assets), name, since, until)
+        result = launcher.materialize(names, name, since, until)
         what = ", ".join(result.assets)
         typer.echo(f"{name or 'all'} {since} to {until}: {what}: run {result.run_id}")
+        print_verdicts(project.open_lake(), result.assets, name, days(since, until))
         refused = print_decisions(project.open_lake(), result.assets, name, weeks(since, until))
         code = refused or code
     return code
@@ -149,6 +158,7 @@ def walk_forward(
             "and the gate know of it",
         )
     lake = project.open_lake(create=False)
+    warn_of_unusable(project)
     from vostok.walk_forward import walk_forward as walk
     from vostok_core.promotion.service import standing
     from vostok_pipelines.launch import Launcher
@@ -219,6 +229,7 @@ def ui(
     """
     from vostok.ui import serve
 
+    warn_of_unusable(context.project)
     return serve(context.project, port)
 
 

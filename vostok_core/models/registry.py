@@ -23,6 +23,7 @@ from vostok_core.lake.store import Lake, replacing
 from vostok_core.lake.tables import table
 from vostok_core.models.bundle import Bundle
 from vostok_core.models.bundle_folder import keep_bundle, load_bundle, load_kept
+from vostok_core.models.manifest import AGAIN
 from vostok_core.times import utc
 
 GATE = "gate"
@@ -302,7 +303,13 @@ def promoted(lake: Lake, strategy: str, instrument: str) -> Bundle | None:
     if found is None:
         return None
     folder = lake.root / found.bundle
-    bundle, _ = load_kept(folder, sha256=found.manifest_sha256)
+    try:
+        bundle, _ = load_kept(folder, sha256=found.manifest_sha256)
+    except BundleError as error:
+        if error.hint == AGAIN:  # the folder doesn't say whose it is, and the pointer does
+            again = _materialize("promotion", strategy, instrument, found.week)
+            error.hint = f"{again}, and don't edit bundles"
+        raise
     _check_owner(bundle, strategy, instrument, folder, f"run {serve_command(strategy, instrument)}")
     return bundle
 
