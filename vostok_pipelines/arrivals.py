@@ -18,8 +18,9 @@ from threading import Lock
 from vostok_core.features.currency import FeatureCurrency
 from vostok_core.features.registry import packs
 from vostok_core.hashing import hash_value
+from vostok_core.lake.files import PartitionInfo
 from vostok_core.lake.remembering import RememberingLake
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.store import Lake
 from vostok_core.market.days import (
     ARCHIVE,
     CODE_VERSION,
@@ -142,9 +143,9 @@ class ArrivalsReader:
                 used = [part for part in used if ARCHIVE not in part.inputs]
                 kept = {name}
                 unlanded.add(day)
-            kept |= {_name(part) for part in used}
+            kept |= {part.name for part in used}
             # What the archive has is read again, and then of the present version.
-            old = {_name(part): part.code_version for part in read_otherwise(used)}
+            old = {part.name: part.code_version for part in read_otherwise(used)}
             sources[day] = sorted(
                 f"{part} {old[part]}" if part in old.keys() - {name} else part for part in kept
             )
@@ -224,10 +225,6 @@ class ArrivalsReader:
         scores = rules.sentiment.scores if needs_news(self._project, str(instrument.id)) else ""
         intervals = [*self._project.settings.bars.intervals, *intervals_of(self._project)]
         return hash_value([CODE_VERSION, LANDING_VERSION, rules.market, scores, hashes, intervals])
-
-
-def _name(part: PartitionInfo) -> str:
-    return part.path.stem.removeprefix("part-")
 
 
 def _stamp(lake: Lake, places: Iterable[Place]) -> tuple[str, bool]:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vostok_core.hashing import hash_file
-from vostok_core.lake.store import replacing
+from vostok_core.lake.atomic import replacing
 
 SETTLED_SECONDS = 5
 """A file that was written to more recently may not be whole yet, and is left for the next time."""

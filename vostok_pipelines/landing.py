@@ -20,7 +20,8 @@ import polars as pl
 
 from vostok_core.errors import SourceFormatError, UnknownName, UsageError
 from vostok_core.hashing import hash_frame
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.files import PartitionInfo
+from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.market.days import (
     ABSENT,
@@ -33,6 +34,7 @@ from vostok_core.market.days import (
     parts_in_use,
 )
 from vostok_core.market.instrument import Instrument
+from vostok_core.market.kept_once import has_rows
 from vostok_core.times import DAY, day_of, parse_interval
 from vostok_pipelines.sources import binance, generic, klines, kraken
 from vostok_pipelines.sources.common import Source, SourceFile
@@ -140,11 +142,16 @@ def land_from_archive(lake: Lake, root: Path | None, instrument: Instrument, day
         "trade": "binance-trades",
         "none": "binance-klines",
     }[instrument.tick]
-    parts = lake.parts(_table(holds), **_keys(instrument, holds, None, day))
+    keys = _keys(instrument, holds, None, day)
+    parts = lake.parts(_table(holds), **keys)
     name = part_name(source.sha256)
     if is_landed(parts, name):
-        before = {_name(part): part for part in parts_in_use(parts)}.get(name)
-        if before is None or (before.code_version == LANDING_VERSION and ARCHIVE in before.inputs):
+        before = {part.name: part for part in parts_in_use(parts)}.get(name)
+        if before is None or (
+            before.code_version == LANDING_VERSION
+            and ARCHIVE in before.inputs
+            and has_rows(lake, before, keys)
+        ):
             return True
     content = _read(source, format_, holds, None)
     found = [day_of(number * DAY) for number in _day_numbers(content).unique().sort()]
@@ -175,7 +182,7 @@ def is_landed(parts: Iterable[PartitionInfo], name: str) -> bool:
     gone back to this one.
     """
     for part in reversed(in_landing_order(parts)):
-        if _name(part) == name:
+        if part.name == name:
             return True
         if ARCHIVE in part.inputs:
             return False
@@ -204,7 +211,7 @@ def land_absent(lake: Lake, instrument: Instrument, day: date, *, replace: bool 
     holds: Kind = "klines" if instrument.tick == "none" else "trades"
     keys = _keys(instrument, holds, KLINE_INTERVAL, day)
     parts = lake.parts(_table(holds), **keys)
-    used = [_name(part) for part in parts_in_use(parts)]
+    used = [part.name for part in parts_in_use(parts)]
     if used == [ABSENT]:
         return False
     if used and not replace:
@@ -327,7 +334,7 @@ def _write(
         rows = by_day.get(number, nothing)
         keys = _keys(instrument, holds, content.interval, day)
         parts = lake.parts(_table(holds), **keys)
-        used = {_name(part): part for part in parts_in_use(parts)}
+        used = {part.name: part for part in parts_in_use(parts)}
         before = used.get(name)
         replaces = replace and day not in beside
         if replaces:
@@ -336,11 +343,12 @@ def _write(
             stays = is_landed(parts, name) if archived else name in used
         if before is not None and stays:
             inputs = {**before.inputs, **mark}
-            if (before.code_version, before.content_hash, before.inputs) == (
+            same = (before.code_version, before.content_hash, before.inputs) == (
                 LANDING_VERSION,
                 hash_frame(rows),
                 inputs,
-            ):
+            )
+            if same and has_rows(lake, before, keys):
                 continue
         else:
             inputs = {"file": source.sha256, ORDER: _next(parts), **mark}
@@ -363,10 +371,6 @@ def _day_numbers(content: Source) -> pl.Series:
     """The UTC day of each row, counted from 1970; a bar belongs to the day that it opens on."""
     ts = content.frame["ts"].to_physical()
     return (ts - parse_interval(content.interval) if content.interval else ts) // DAY
-
-
-def _name(part: PartitionInfo) -> str:
-    return part.path.stem.removeprefix("part-")
 
 
 def _next(parts: Iterable[PartitionInfo]) -> str:

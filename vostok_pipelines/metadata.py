@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from vostok_core.lake.store import PartitionInfo
+from vostok_core.lake.files import PartitionInfo
 from vostok_core.lake.tables import Table
 
 

@@ -49,7 +49,7 @@ def test_a_file_becomes_one_part_for_each_day_it_spans(lake, single, tmp_path):
         assert part.path.stem == f"part-{landing.sha256[:16]}"
         assert part.inputs["file"] == landing.sha256
     first = lake.read("raw_trades", instrument=name, date=landing.days[0])
-    assert first["row"].to_list() == [1, 2]
+    assert first["price"].to_list() == [17.0, 18.0]
 
 
 def test_days_before_the_calendar_begins_are_left_out_and_said(lake, single, tmp_path):

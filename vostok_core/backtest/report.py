@@ -21,7 +21,7 @@ from vostok_core.backtest import report_page as page
 from vostok_core.backtest import report_parts as parts
 from vostok_core.backtest import report_sections as sections
 from vostok_core.backtest.report_charts import compound, figures
-from vostok_core.lake.store import replacing
+from vostok_core.lake.atomic import replacing
 
 if TYPE_CHECKING:
     from vostok_core.promotion.gate import Decision

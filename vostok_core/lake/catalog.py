@@ -24,12 +24,14 @@ import duckdb
 import polars as pl
 
 from vostok_core.errors import CorruptPartition, UsageError
-from vostok_core.lake.store import Lake, replacing
+from vostok_core.lake.atomic import replacing
+from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import TABLES, TIME, Table
 
 FILE_NAME = "vostok.duckdb"
 _DATABASE = "lake"
 _FILES = "part-*.parquet"
+_WORD = re.compile(r"\w+")
 _TYPES: dict[Any, str] = {
     pl.Int8: "TINYINT",
     pl.Int64: "BIGINT",
@@ -203,7 +205,8 @@ def _select(view: _View) -> str:
         [_escape_pattern(str(view.folder)), *["*"] * (len(table.keys) - len(fixed)), _FILES]
     )
     types = ", ".join(f"{_name(key)}: {_KEY_TYPES.get(key, 'VARCHAR')}" for key in table.keys)
-    union = ", union_by_name = true" if table.open_columns else ""
+    by_name = table.open_columns or _differ(view)
+    union = ", union_by_name = true" if by_name else ""
     source = (
         f"read_parquet({_literal(pattern)}, hive_partitioning = true, "
         f"hive_types = {{{types}}}{union})"
@@ -214,6 +217,25 @@ def _select(view: _View) -> str:
         return f"SELECT {keys_listed}, {listed} FROM {source}"  # noqa: S608 (names are declared)
     rest = f"* EXCLUDE ({keys_listed}, {listed})"
     return f"SELECT {keys_listed}, {listed}, {rest} FROM {source}"  # noqa: S608
+
+
+def _differ(view: _View) -> bool:
+    """Whether older files of a table lack a column that was added since.
+
+    Reading by name costs a look at every file, so it is left to lakes that need it: until
+    `vostok lake compact` has rewritten the older files.
+    """
+    added = {column.name for column in view.table.columns if column.added}
+    if not added:
+        return False
+    pattern = "/".join([*["*"] * (len(view.table.keys) - len(view.fixed)), _FILES])
+    for path in view.folder.glob(pattern):
+        try:
+            if not added <= pl.read_parquet_schema(path).keys():
+                return True
+        except (OSError, pl.exceptions.PolarsError):
+            continue  # swapped meanwhile, or damaged: whoever reads it says so
+    return False
 
 
 def _comment(connection: duckdb.DuckDBPyConnection, view: _View) -> None:
@@ -239,7 +261,8 @@ def _comment(connection: duckdb.DuckDBPyConnection, view: _View) -> None:
 
 
 def _is_stale(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
-    """Whether the attached catalog lacks a view, shows a filled table empty, or names old paths."""
+    """Whether the attached catalog lacks a view or column, shows a filled table empty, or names
+    old paths."""
     found = dict(
         connection.execute(
             "SELECT view_name, sql FROM duckdb_views() WHERE database_name = ? AND NOT internal",
@@ -248,8 +271,13 @@ def _is_stale(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
     )
     root = _literal(_escape_pattern(str(lake.root)))[:-1]
     views = list(_views(lake))
-    return set(found) != {view.name for view in views} or any(
-        (f"{root}/" in found[view.name]) != view.filled for view in views
+    if set(found) != {view.name for view in views}:
+        return True
+    return any(
+        (f"{root}/" in found[view.name]) != view.filled
+        or not {column.name for column in view.table.columns}
+        <= set(_WORD.findall(found[view.name]))
+        for view in views
     )
 
 

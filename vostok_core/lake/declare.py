@@ -12,7 +12,11 @@ TIME = pl.Datetime("us", "UTC")
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, type, meaning and the values it allows."""
+    """One column: its name, type, meaning and the values it allows.
+
+    `added` columns came after the first lakes were written: older files lack them. `repeats` marks
+    floats of which a partition has few values, which are then written once each.
+    """
 
     name: str
     dtype: Any
@@ -24,6 +28,8 @@ class Column:
     ge: float | None = None
     le: float | None = None
     isin: tuple[str, ...] | None = None
+    added: bool = False
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,17 @@ def ts_column(description: str, name: str = "ts") -> Column:
 
 TRADE_COLUMNS = (
     Column("price", pl.Float64, "price of the trade", "quote per base", gt=0),
-    Column("qty", pl.Float64, "quantity traded", "base", gt=0),
+    Column("qty", pl.Float64, "quantity traded", "base", gt=0, repeats=True),
     Column("buyer_maker", pl.Boolean, "true when the taker sold (the resting order was a buy)"),
     Column("first_id", pl.Int64, "first trade id merged into an aggregate trade", nullable=True),
     Column("last_id", pl.Int64, "last trade id merged into an aggregate trade", nullable=True),
 )
+
+BEST_MATCH = Column(
+    "best_match",
+    pl.Boolean,
+    "at the best price; only Binance's spot archive says so",
+    nullable=True,
+    added=True,
+)
+"""The one column of an archive's trade files that is told nowhere else."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vostok_core.lake.store import Key, Lake, PartitionInfo
+from vostok_core.lake.files import PartitionInfo
+from vostok_core.lake.store import Key, Lake
 
 
 class RememberingLake(Lake):

@@ -1,85 +1,31 @@
 """Reading and writing partitions.
 
 A partition is a folder `table/key=value/…` that holds one Parquet file (or, for landed raw files,
-one per source). A file is written beside its place under a name that no reader matches, synced,
-and renamed over it, so that a reader sees the old partition or the new one and a killed writer
-leaves at most a stray temporary file. The footer carries the row count, a hash of the content, the
-version of the code and the hashes of the inputs.
+one per source); `files` says how one is written and read.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import quote, unquote
 
 import polars as pl
 
 from vostok_core.errors import CorruptPartition, LakeVersionError, MissingPartition, UsageError
 from vostok_core.hashing import hash_frame
+from vostok_core.lake.atomic import replacing
+from vostok_core.lake.encoding import encoding
+from vostok_core.lake.files import PartitionInfo, columns_hash, read_file, read_footer, write_file
 from vostok_core.lake.tables import Table, table
 
 FORMAT_VERSION = 1
 _MARKER = "vostok-lake.json"
-_FOOTER_KEY = "vostok"
-_ROW_GROUP = 262_144
 
 Key = str | date
-
-
-@dataclass(frozen=True)
-class PartitionInfo:
-    """What the footer of a partition's file says about it."""
-
-    path: Path
-    rows: int
-    content_hash: str
-    code_version: str
-    inputs: Mapping[str, str]
-    size: int
-
-
-def fsync_directory(path: Path) -> None:
-    """Make a rename inside `path` survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _make_folders(folder: Path) -> None:
-    """Make a folder and those above it, so that they survive a power cut as a file in it does."""
-    made = []
-    place = folder
-    while not place.exists():
-        made.append(place)
-        place = place.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    for place in made:
-        fsync_directory(place.parent)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; on success it is synced and renamed over `path`."""
-    _make_folders(path.parent)
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        fsync_directory(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class Lake:
@@ -170,25 +116,39 @@ class Lake:
         path = folder / f"part-{_quoted(part)}.parquet"
         frame = self._ordered(declared, frame).rechunk()
         validate(declared, frame, where=str(folder.relative_to(self.root)))
-        content_hash = hash_frame(frame)
-        used = dict(inputs or {})
-        footer = {
-            "rows": frame.height,
-            "content_hash": content_hash,
-            "code_version": code_version,
-            "inputs": used,
-        }
-        with replacing(path) as temporary:
-            frame.write_parquet(
-                temporary,
-                compression="zstd",
-                compression_level=3,
-                statistics=True,
-                row_group_size=_ROW_GROUP,
-                metadata={_FOOTER_KEY: json.dumps(footer, sort_keys=True)},
-            )
-            size = temporary.stat().st_size
-        return PartitionInfo(path, frame.height, content_hash, code_version, used, size)
+        info = PartitionInfo(
+            path,
+            frame.height,
+            hash_frame(frame),
+            code_version,
+            dict(inputs or {}),
+            size=0,
+            encoding=encoding(),
+            columns=columns_hash(frame.columns),
+        )
+        return write_file(info, declared, frame)
+
+    def stub(self, name: str, info: PartitionInfo, kept_in: str) -> PartitionInfo:
+        """Swap in a file without rows for one whose rows stand in another table as well.
+
+        Its footer stays, and says where they are. `read` of a stub gives no rows.
+
+        Args:
+            name: The table that the file is of.
+            info: What its footer says.
+            kept_in: The table that holds the same rows, under the same keys.
+        """
+        declared = table(name)
+        return write_file(
+            replace(
+                info,
+                encoding=encoding(),
+                columns=columns_hash(declared.schema),
+                kept_in=kept_in,
+            ),
+            declared,
+            declared.empty(),
+        )
 
     def read(
         self, name: str, /, *, columns: Sequence[str] | None = None, **keys: Key
@@ -242,7 +202,7 @@ class Lake:
 
     def parts(self, name: str, /, **keys: Key) -> list[PartitionInfo]:
         """The footers of all files of a partition, by file name; empty if there is none."""
-        return [_read_footer(file) for file in self._files(self.partition(name, **keys))]
+        return [read_footer(file) for file in self._files(self.partition(name, **keys))]
 
     def read_parts(self, name: str, /, **keys: Key) -> list[tuple[PartitionInfo, pl.DataFrame]]:
         """The footer and the rows of each file of a partition, by file name.
@@ -253,19 +213,28 @@ class Lake:
         """
         return self._load(name, None, keys)
 
+    def read_part(self, name: str, part: str, /, **keys: Key) -> pl.DataFrame:
+        """The rows of one part of a partition.
+
+        Raises:
+            CorruptPartition: It isn't there, or doesn't read.
+        """
+        path = self.partition(name, **keys) / f"part-{_quoted(part)}.parquet"
+        return read_file(path, table(name), None)[1]
+
     def _load(
         self, name: str, columns: Sequence[str] | None, keys: Mapping[str, Key]
     ) -> list[tuple[PartitionInfo, pl.DataFrame]]:
         files = self._files(self.partition(name, **keys))
         if not files:
             raise self._missing(name, keys)
-        return [_read_file(file, columns) for file in files]
+        return [read_file(file, table(name), columns) for file in files]
 
     def _missing(self, name: str, keys: Mapping[str, Key]) -> MissingPartition:
         return MissingPartition(
             f"{name} has no partition {_spoken(keys)}",
             where=self.root,
-            hint=_how_to_make(name, keys),
+            hint=how_to_make(name, keys),
         )
 
     def keys(self, name: str, /, **fixed: Key) -> list[str]:
@@ -299,17 +268,37 @@ class Lake:
             if self.exists(name, **fixed, date=day)
         ]
 
+    def partitions(self, name: str, /) -> Iterator[dict[str, str]]:
+        """The keys of every partition of a table that has been written, in the order of paths."""
+        yield from self._partitions(name, {})
+
+    def _partitions(self, name: str, fixed: dict[str, str]) -> Iterator[dict[str, str]]:
+        declared = table(name).keys
+        for value in self.keys(name, **fixed):
+            keys = {**fixed, declared[len(fixed)]: value}
+            if len(keys) < len(declared):
+                yield from self._partitions(name, keys)
+            elif self.exists(name, **keys):
+                yield keys
+
+    def files(self, name: str, /, **keys: Key) -> list[Path]:
+        """The files of a partition, by name; empty if it has not been written."""
+        return self._files(self.partition(name, **keys))
+
     @staticmethod
     def _files(folder: Path) -> list[Path]:
         return sorted(folder.glob("part-*.parquet"))
 
     @staticmethod
     def _ordered(declared: Table, frame: pl.DataFrame) -> pl.DataFrame:
-        names = [c for c in declared.schema if c in frame.columns]
-        if declared.open_columns:
-            names += [c for c in frame.columns if c not in declared.schema]
-            return frame.select(names)
-        return frame.select(names + [c for c in frame.columns if c not in declared.schema])
+        """The columns in the table's order; those that were added later may be left out."""
+        names: list[str | pl.Expr] = []
+        for column in declared.columns:
+            if column.name in frame.columns:
+                names.append(column.name)
+            elif column.added:
+                names.append(pl.lit(None, column.dtype).alias(column.name))
+        return frame.select(*names, *(c for c in frame.columns if c not in declared.schema))
 
 
 def _quoted(value: Key) -> str:
@@ -317,61 +306,12 @@ def _quoted(value: Key) -> str:
     return quote(str(value), safe=" .-_:")
 
 
-def _read_file(path: Path, columns: Sequence[str] | None) -> tuple[PartitionInfo, pl.DataFrame]:
-    # By one open file: given a path, polars opens it twice, for its footer and for its rows, and a
-    # partition swapped in between would be read with the other's footer. It would also expand `*`.
-    try:
-        with path.open("rb") as file:
-            info = _info(path, file)
-            file.seek(0)
-            return info, pl.read_parquet(
-                file, columns=list(columns) if columns else None, hive_partitioning=False
-            )
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise CorruptPartition(
-            f"the file doesn't read ({str(error).splitlines()[0]})",
-            where=path,
-            hint="delete it and materialize the partition again",
-        ) from error
-
-
-def _read_footer(path: Path) -> PartitionInfo:
-    try:
-        with path.open("rb") as file:
-            return _info(path, file)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise _no_footer(path) from error
-
-
-def _info(path: Path, file: BinaryIO) -> PartitionInfo:
-    metadata = pl.read_parquet_metadata(file)
-    try:
-        footer = json.loads(metadata[_FOOTER_KEY])
-        return PartitionInfo(
-            path,
-            footer["rows"],
-            footer["content_hash"],
-            footer["code_version"],
-            footer["inputs"],
-            os.fstat(file.fileno()).st_size,
-        )
-    except (KeyError, ValueError) as error:
-        raise _no_footer(path) from error
-
-
-def _no_footer(path: Path) -> CorruptPartition:
-    return CorruptPartition(
-        "the file has no readable Vostok footer",
-        where=path,
-        hint="delete it and materialize the partition again",
-    )
-
-
 def _spoken(keys: Mapping[str, Key]) -> str:
     return ", ".join(f"{key}={value}" for key, value in keys.items())
 
 
-def _how_to_make(name: str, keys: Mapping[str, Key]) -> str:
+def how_to_make(name: str, keys: Mapping[str, Key]) -> str:
+    """The command that writes a partition."""
     if name in ("raw_trades", "raw_klines"):
         return (
             f"run `vostok ingest PATH --instrument {keys.get('instrument', 'ID')} --format FORMAT` "

@@ -10,7 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 from vostok_core.errors import UnknownName
-from vostok_core.lake.declare import TIME, TRADE_COLUMNS, Column, Table
+from vostok_core.lake.declare import BEST_MATCH, TIME, TRADE_COLUMNS, Column, Table
 from vostok_core.lake.declare import ts_column as _ts
 from vostok_core.lake.live_tables import LIVE_TABLES
 
@@ -44,11 +44,11 @@ TABLES: dict[str, Table] = {
                 ),
                 _ts("time of the trade"),
                 *TRADE_COLUMNS,
-                Column("row", pl.Int64, "position of the row in its source file", ge=0),
+                BEST_MATCH,
             ),
-            "Trades as landed from source files: one part per source file, before merging, those "
-            "out of use included.",
-            sort_by=("row",),
+            "Trades as landed from source files, in the order of the file: one part per source "
+            "file, before merging, those out of use included.",
+            sort_by=(),
             many_parts=True,
         ),
         Table(
@@ -72,6 +72,7 @@ TABLES: dict[str, Table] = {
                 Column("trade_id", pl.Int64, "id of the trade, unique and increasing"),
                 _ts("time of the trade"),
                 *TRADE_COLUMNS,
+                BEST_MATCH,
             ),
             "Every trade once, in trade-id order.",
             sort_by=("trade_id",),

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 from vostok_core.errors import StalePartition
+from vostok_core.lake.files import PartitionInfo
 from vostok_core.lake.remembering import RememberingLake
 from vostok_core.lake.staleness import Stale, commands
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.store import Lake
 from vostok_core.market.days import (
     ARCHIVE,
     CODE_VERSION,

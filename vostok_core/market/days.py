@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
 from vostok_core.errors import DataError, MissingPartition, UsageError
 from vostok_core.hashing import hash_value
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.files import PartitionInfo
+from vostok_core.lake.store import Lake
 from vostok_core.market.bars import bars_from_klines, day_bars
 from vostok_core.market.findings import Finding, findings_frame
 from vostok_core.market.instrument import Instrument
+from vostok_core.market.kept_once import rows_of
 from vostok_core.market.klines import merge_klines
 from vostok_core.market.quality import inspect, inspect_klines
 from vostok_core.market.ticks import LastTick, last_tick, merge
@@ -280,6 +282,9 @@ def _with_absence(findings: pl.DataFrame, day: date, inputs: Inputs) -> pl.DataF
 
 def _landed(lake: Lake, name: str, *, date: date, **keys: str) -> tuple[list[pl.DataFrame], Inputs]:
     """The parts of a day that are in use, in the order of landing, and their content hashes."""
-    frames = {info.path: (info, frame) for info, frame in lake.read_parts(name, **keys, date=date)}
-    used = parts_in_use(info for info, _ in frames.values())
-    return [frames[info.path][1] for info in used], landed_inputs(name, date, used)
+    used = parts_in_use(lake.parts(name, **keys, date=date))
+    if not used:
+        lake.read_parts(name, **keys, date=date)  # says how to land it
+    place: dict[str, Any] = {**keys, "date": date}
+    frames = [rows_of(lake, name, part, place) for part in used]
+    return frames, landed_inputs(name, date, used)

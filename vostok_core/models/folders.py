@@ -14,8 +14,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from vostok_core.lake.atomic import fsync_directory
 from vostok_core.lake.locks import sole_writer
-from vostok_core.lake.store import fsync_directory
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2

@@ -14,8 +14,9 @@ from datetime import date
 from pathlib import Path
 
 from vostok_core.errors import BundleError
+from vostok_core.lake.atomic import replacing
 from vostok_core.lake.locks import sole_writer
-from vostok_core.lake.store import Lake, replacing
+from vostok_core.lake.store import Lake
 from vostok_core.models.bundle import Bundle
 from vostok_core.models.bundle_folder import keep_bundle, load_bundle, load_kept
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from vostok_core.lake.files import PartitionInfo
 from vostok_core.lake.locks import sole_writer
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.store import Lake
 
 TrialKey = tuple[str, str]
 

@@ -9,8 +9,9 @@ import polars as pl
 
 from vostok_core.errors import MissingPartition
 from vostok_core.hashing import hash_frame
+from vostok_core.lake.files import PartitionInfo
 from vostok_core.lake.locks import sole_writer
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.market.instrument import Instrument
 from vostok_core.sentiment.aggregate import score_day, sentiment_day

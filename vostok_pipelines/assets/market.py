@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from datetime import date
 
 import dagster as dg
-import polars as pl
 
 from vostok_core.errors import MissingPartition, StalePartition
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.market import days as market_days
 from vostok_core.market.instrument import Instrument
+from vostok_core.market.merging import merge_day
 from vostok_core.project import Project
 from vostok_core.times import parse_interval
 from vostok_pipelines import plots
@@ -105,8 +105,9 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
             written.add(main)
             for day in days:
                 with bad.noted(name, day):
-                    info, quality, errors = _merge_day(store, instrument, main, day)
+                    info, quality, findings = merge_day(store, instrument, day)
                 bad.raise_noted(context)  # the days after it would begin where it ends
+                errors = findings.filter("invalidates")
                 described = {
                     main: partition_metadata(info),
                     "quality": partition_metadata(quality) | {"invalid_spans": errors.height},
@@ -237,16 +238,3 @@ def _land_day(store: Lake, project: Project, instrument: Instrument, day: date) 
         "files": len(parts),
         "from_archive": fetched,
     }
-
-
-def _merge_day(
-    store: Lake, instrument: Instrument, main: str, day: date
-) -> tuple[PartitionInfo, PartitionInfo, pl.DataFrame]:
-    """Write a day of `ticks` or `klines`, and of `quality`; the findings that invalidate bars."""
-    make = market_days.klines_day if main == "klines" else market_days.ticks_day
-    extra = {"interval": market_days.KLINE_INTERVAL} if main == "klines" else {}
-    frame, findings, inputs = make(store, instrument, day)
-    version, place = market_days.CODE_VERSION, {"instrument": str(instrument.id), "date": day}
-    info = store.write(main, frame, code_version=version, inputs=inputs, **place, **extra)
-    quality = store.write("quality", findings, code_version=version, inputs=inputs, **place)
-    return info, quality, findings.filter("invalidates")

@@ -27,7 +27,7 @@ _AGG_FIELDS = (
     Field("time", pl.Int64, ("transact_time", "timestamp", "T")),
     Field("is_buyer_maker", pl.Boolean, ("m",)),
 )
-_BEST = Field("is_best_match", pl.Boolean, ("best_match", "M"))
+_BEST = Field("best_match", pl.Boolean, ("is_best_match", "M"))
 AGG_TRADES = (
     Layout("Binance spot aggTrades", (*_AGG_FIELDS, _BEST)),
     Layout("Binance USD-M aggTrades", _AGG_FIELDS),
