@@ -149,6 +149,25 @@ def read_file(
     return info, _as_declared(frame, declared, columns, path)
 
 
+def scan_files(files: Sequence[Path], declared: Table) -> pl.LazyFrame:
+    """The rows of some files of a table, one after another, as a lazy frame."""
+    if declared.open_columns:
+        return pl.scan_parquet(
+            [str(file) for file in files],
+            glob=False,
+            hive_partitioning=False,
+            missing_columns="insert",
+        )
+    return pl.scan_parquet(
+        [str(file) for file in files],
+        glob=False,
+        hive_partitioning=False,
+        schema=pl.Schema(declared.schema),
+        missing_columns="insert",
+        extra_columns="ignore",
+    )
+
+
 def _as_declared(
     frame: pl.DataFrame, declared: Table, columns: Sequence[str] | None, path: Path
 ) -> pl.DataFrame:

@@ -19,7 +19,14 @@ from vostok_core.errors import CorruptPartition, LakeVersionError, MissingPartit
 from vostok_core.hashing import hash_frame
 from vostok_core.lake.atomic import replacing
 from vostok_core.lake.encoding import encoding
-from vostok_core.lake.files import PartitionInfo, columns_hash, read_file, read_footer, write_file
+from vostok_core.lake.files import (
+    PartitionInfo,
+    columns_hash,
+    read_file,
+    read_footer,
+    scan_files,
+    write_file,
+)
 from vostok_core.lake.tables import Table, table
 
 FORMAT_VERSION = 1
@@ -161,6 +168,40 @@ class Lake:
         """
         frames = [frame for _, frame in self._load(name, columns, keys)]
         return frames[0] if len(frames) == 1 else pl.concat(frames)
+
+    def scan(
+        self,
+        name: str,
+        /,
+        *,
+        first: date | None = None,
+        last: date | None = None,
+        **keys: Key,
+    ) -> pl.LazyFrame:
+        """Many days of a table, to be asked lazily: Polars reads the columns and rows it needs.
+
+        Args:
+            name: A table that is partitioned by `date`.
+            first: The first day; by default the first there is.
+            last: The last day; by default the last there is.
+            **keys: All other keys.
+
+        Returns:
+            The rows in the order of days; days that have not been written are left out. Stubs give
+            no rows.
+
+        Raises:
+            MissingPartition: There is no day.
+        """
+        days = [
+            day
+            for day in self.days(name, **keys)
+            if (first is None or day >= first) and (last is None or day <= last)
+        ]
+        files = [file for day in days for file in self.files(name, **keys, date=day)]
+        if not files:
+            raise self._missing(name, {**keys, "date": first or last or "of any day"})
+        return scan_files(files, table(name))
 
     def load(
         self, name: str, /, *, columns: Sequence[str] | None = None, **keys: Key
