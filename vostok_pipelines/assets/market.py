@@ -171,6 +171,10 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
             for day in days:
                 metadata: dict[str, object] = {}
                 intervals = sorted(settings.bars.intervals, key=parse_interval)
+                seen = {
+                    interval: store.seen("bars", instrument=name, interval=interval, date=day)
+                    for interval in intervals
+                }
                 made, inputs = market_days.bars_day(store, instrument, intervals, day)
                 for interval, frame in made.items():
                     info = store.write(
@@ -178,6 +182,7 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
                         frame,
                         code_version=market_days.CODE_VERSION,
                         inputs=inputs,
+                        over=seen[interval],
                         instrument=name,
                         interval=interval,
                         date=day,
@@ -245,8 +250,10 @@ def _merge_day(
     """Write a day of `ticks` or `klines`, and of `quality`; the findings that invalidate bars."""
     make = market_days.klines_day if main == "klines" else market_days.ticks_day
     extra = {"interval": market_days.KLINE_INTERVAL} if main == "klines" else {}
-    frame, findings, inputs = make(store, instrument, day)
     version, place = market_days.CODE_VERSION, {"instrument": str(instrument.id), "date": day}
-    info = store.write(main, frame, code_version=version, inputs=inputs, **place, **extra)
-    quality = store.write("quality", findings, code_version=version, inputs=inputs, **place)
+    seen, seen_quality = store.seen(main, **place, **extra), store.seen("quality", **place)
+    frame, findings, inputs = make(store, instrument, day)
+    made = {"code_version": version, "inputs": inputs}
+    info = store.write(main, frame, **made, over=seen, **place, **extra)
+    quality = store.write("quality", findings, **made, over=seen_quality, **place)
     return info, quality, findings.filter("invalidates")
