@@ -13,7 +13,9 @@
     │   ├── NotYetKnowable           a result that needs data from after the newest there is
     │   ├── CorruptPartition         a file in the lake that doesn't read or doesn't match its hash
     │   ├── ScorerError              a sentiment scorer that fails or answers nonsense
-    │   └── LakeVersionError         a lake written by a newer Vostok
+    │   ├── LakeVersionError         a lake written by a newer Vostok
+    │   └── Conflict                 somebody else wrote what was to be written
+    ├── StoreError                   exit code 1: an object store that doesn't answer, or refuses
     ├── ModelError                   exit code 1
     │   ├── TrainingError            a model that can't be fitted on what there is
     │   └── BundleError              a bundle that is missing, incomplete or was tampered with
@@ -130,6 +132,14 @@ class ScorerError(DataError):
 
 class LakeVersionError(DataError):
     """A lake written by a newer Vostok."""
+
+
+class Conflict(DataError):
+    """Somebody else has written what was to be written, since its writer looked."""
+
+
+class StoreError(VostokError):
+    """An object store doesn't answer, refuses, or can't be trusted with a lake."""
 
 
 class ModelError(VostokError):

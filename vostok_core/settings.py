@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vostok_core.errors import SettingsError, UnknownName, UsageError, VostokError, nearest
+from vostok_core.lake.address import parse_address
 from vostok_core.market.instrument import Instrument, InstrumentId
 from vostok_core.times import parse_duration, parse_interval
 
@@ -45,9 +46,36 @@ def taken_by(parse: Callable[[str], object]) -> Callable[[str], str]:
 
 
 class LakeSettings(Section):
-    """Where the lake is."""
+    """Where the lake is. Credentials of an object store come from the environment alone."""
 
-    root: str = Field("data_lake", description="folder, relative to vostok.toml")
+    root: str = Field(
+        "data_lake", description="folder, relative to vostok.toml, or s3://bucket/prefix"
+    )
+    endpoint: str | None = Field(
+        None,
+        description="address of the server that s3:// is at; by default AWS_ENDPOINT_URL, else AWS",
+    )
+    region: str | None = Field(
+        None, description="region of the bucket; by default AWS_REGION, else us-east-1"
+    )
+    home: str = Field(
+        ".vostok",
+        description="folder, relative to vostok.toml, in which each lake at s3:// has one for what "
+        "stays on this machine: Dagster's records, archives, the daemon's journal, the catalog",
+    )
+
+    @field_validator("root")
+    @classmethod
+    def _address(cls, root: str) -> str:
+        taken_by(parse_address)(root)
+        return root
+
+    @field_validator("endpoint")
+    @classmethod
+    def _url(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and not endpoint.startswith(("http://", "https://")):
+            raise ValueError("an address begins with http:// or https://")
+        return endpoint
 
 
 class CalendarSettings(Section):

@@ -171,7 +171,7 @@ class ArrivalsReader:
         return found
 
     def _read_lake(self, lake: Lake, instrument: Instrument) -> _Lake:
-        lake = RememberingLake(lake.root)
+        lake = RememberingLake.anew(lake)
         name, main = str(instrument.id), merged_table(instrument)
         keys = {"instrument": name}
         if main == "klines":

@@ -45,9 +45,7 @@ def _build(project: Project) -> dg.Definitions:
         jobs=list(project_jobs.values()),
         schedules=schedules(project, project_jobs, arrivals),
         sensors=sensors(project, project_jobs, arrivals),
-        resources={
-            "lake": LakeResource(root=str(project.lake_root), home=str(project.dagster_home))
-        },
+        resources={"lake": LakeResource.of(project)},
         executor=dg.in_process_executor,
     )
 

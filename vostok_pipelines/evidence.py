@@ -40,10 +40,12 @@ def write_backtest(
 
     Raises:
         MissingPartition, StalePartition: As in `evidence_path`.
+        Conflict: Somebody else made it meanwhile, of something else.
     """
+    place = {"strategy": strategy.name, "instrument": str(instrument.id)}
+    seen = {name: lake.seen(name, **place, week=week) for name in BACKTEST_TABLES}
     result, inputs = evidence_path(lake, strategy, instrument, week, configuration)
     statistics = statistics_frame(result)
-    place = {"strategy": strategy.name, "instrument": str(instrument.id)}
     frames = (result.trades, result.equity, result.daily, result.halts, statistics)
     log_trial(
         lake,
@@ -54,7 +56,15 @@ def write_backtest(
         inputs=inputs,
     )
     infos = [
-        lake.write(name, frame, code_version=configuration, inputs=inputs, **place, week=week)
+        lake.write(
+            name,
+            frame,
+            code_version=configuration,
+            inputs=inputs,
+            over=seen[name],
+            **place,
+            week=week,
+        )
         for name, frame in zip(BACKTEST_TABLES, frames, strict=True)
     ]
     return result, statistics, infos[0]

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 
 from vostok_core.lake.store import Lake
 from vostok_core.market.instrument import Instrument
+from vostok_core.models.folders import stamps
 from vostok_core.models.manifest import MANIFEST, SEAL
 from vostok_core.models.registry import bundle_path
 from vostok_core.project import Project
@@ -53,21 +53,17 @@ class KnownWeeks:
         entries = iter(listing(lake, places))
         entry = next(entries, None)
         digest, newest = hashlib.sha256(), 0
+        predicted = {
+            week: (stat.tag, stat.modified if isinstance(lake.root, Path) else 0)
+            for (week,), stat in lake.listed("predictions", **place)
+        }
         for week in weeks:
             while entry is not None and entry[0] <= str(week + _SIX_DAYS):
                 digest.update(repr(entry[2]).encode())
                 newest = max(newest, entry[1])
                 entry = next(entries, None)
             bundle = bundle_path(lake, self._strategy.name, place["instrument"], week)
-            own = [
-                _stat(path)
-                for path in (
-                    lake.partition("predictions", **place, week=week),
-                    bundle,
-                    bundle / MANIFEST,
-                    bundle / SEAL,
-                )
-            ]
+            own = [predicted.get(str(week), ("", 0)), *stamps(bundle, MANIFEST, SEAL)]
             if is_settled(max(newest, *(mtime for _, mtime in own))):
                 yield week, f"{digest.hexdigest()} {own}"
 
@@ -92,10 +88,3 @@ class WeeksSeen:
         """Remember that the week, as it was when the look began, is current."""
         if week in self._stamps:
             self._current[week] = self._stamps[week]
-
-
-def _stat(path: Path) -> tuple[int, int]:
-    with suppress(FileNotFoundError):
-        seen = path.stat()
-        return seen.st_ino, seen.st_mtime_ns
-    return 0, 0

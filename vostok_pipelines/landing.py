@@ -21,6 +21,7 @@ import polars as pl
 from vostok_core.errors import SourceFormatError, UnknownName, UsageError
 from vostok_core.hashing import hash_frame
 from vostok_core.lake.files import PartitionInfo
+from vostok_core.lake.objects import UNWRITTEN
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.market.days import (
@@ -105,6 +106,7 @@ def land(
     Raises:
         UsageError: Format, kind, columns and instrument don't go together.
         SourceFormatError: The file is not what it claims to be. Nothing was written.
+        Conflict: The same file was landed at the same time in another way.
     """
     holds = check_request(instrument, format, kind, columns)
     if format.startswith("binance-"):
@@ -353,8 +355,15 @@ def _write(
         else:
             inputs = {"file": source.sha256, ORDER: _next(parts), **mark}
             inputs |= {REPLACES: "all"} if replaces else {}
+        there = next((part.tag for part in parts if part.name == name), UNWRITTEN)
         lake.write(
-            _table(holds), rows, code_version=LANDING_VERSION, inputs=inputs, part=name, **keys
+            _table(holds),
+            rows,
+            code_version=LANDING_VERSION,
+            inputs=inputs,
+            part=name,
+            over=there,
+            **keys,
         )
     return Landing(
         path=source.path,

@@ -10,13 +10,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import polars as pl
 
 from vostok_core.backtest.path import prediction_weeks
 from vostok_core.backtest.report import IndexEntry, ReportContent, write_index, write_report
 from vostok_core.errors import BundleError
+from vostok_core.lake.address import Place
 from vostok_core.lake.store import Lake
 from vostok_core.market.instrument import Instrument
 from vostok_core.models.bundle import Bundle
@@ -53,20 +53,20 @@ class Verdict:
     decision: Decision
     bundle_ok: bool
     in_service: bool
-    report: Path
+    report: Place
 
 
-def report_path(lake: Lake, strategy: str, instrument: str, week: date) -> Path:
+def report_path(lake: Lake, strategy: str, instrument: str, week: date) -> Place:
     """Where the HTML report of a decision lies."""
-    return lake.root / "reports" / strategy / instrument / f"{week}.html"
+    return lake.objects.place(f"reports/{strategy}/{instrument}/{week}.html")
 
 
-def index_path(lake: Lake, strategy: str) -> Path:
+def index_path(lake: Lake, strategy: str) -> Place:
     """Where the page that leads to a strategy's newest reports lies."""
-    return lake.root / "reports" / strategy / "index.html"
+    return lake.objects.place(f"reports/{strategy}/index.html")
 
 
-def refresh_index(lake: Lake, strategy: Strategy) -> Path:
+def refresh_index(lake: Lake, strategy: Strategy) -> Place:
     """Write the page that leads to the newest report of every instrument of a strategy."""
     entries = []
     for market in lake.keys("promotions", strategy=strategy.name):
@@ -122,6 +122,7 @@ def decide(
         StalePartition: It was made as another configuration, of other predictions, or not to the
             end of the week before; its predictions would be others now; or it is not among the
             logged trials.
+        Conflict: The week was decided by somebody else at the same time.
     """
     name, market = strategy.name, str(instrument.id)
     place = {"strategy": name, "instrument": market}
@@ -170,6 +171,7 @@ def decide(
         ),
     )
     with changing_service(lake, name, market):
+        seen = lake.seen("promotions", **place, week=week)
         newest = logged[name, configuration]["date"].to_list()[-1]
         # A path that ends before what is known of the configuration was chosen to end there.
         whole = newest < week
@@ -185,6 +187,7 @@ def decide(
             decision_frame(decision, **named, enters_service=enters),
             code_version=configuration,
             inputs={**hashes, "bundle": sha256},
+            over=seen,
             **place,
             week=week,
         )
@@ -214,7 +217,7 @@ def _hourly_closes(
 
 
 def _check_bundle(
-    folder: Path, configuration: str, currency: StrategyCurrency, week: date
+    folder: Place, configuration: str, currency: StrategyCurrency, week: date
 ) -> tuple[Bundle | None, dict[str, bool]]:
     """The candidate, if it loads: that verifies every hash and its golden rows bit for bit."""
     try:

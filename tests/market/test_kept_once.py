@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -124,21 +126,25 @@ def test_no_row_is_lost_wherever_the_writer_is_killed(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
     """Merging again after a kill before any of its writes gives what was never killed."""
-    from vostok_core.lake import files
+    from vostok_core.lake import objects
 
     landed(lake, "a", trades([1, 2, 3]), 0)
     merge_day(lake, OF, DAY)
     landed(lake, "b", trades([3, 4, 5]), 1)
-    whole, left = files.replacing, [writes]
+    left = [writes]
 
-    def failing(path: object) -> object:
-        if left[0] == 0:
-            raise Killed
-        left[0] -= 1
-        return whole(path)  # type: ignore[arg-type]
+    def failing(install: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
+        def installs(temporary: Path, path: Path) -> None:
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            install(temporary, path)
+
+        return installs
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "replacing", failing)
+        for name in ("install", "install_new"):
+            patch.setattr(objects, name, failing(getattr(objects, name)))
         with contextlib.suppress(Killed):
             merge_day(lake, OF, DAY)
     merge_day(lake, OF, DAY)

@@ -1,9 +1,4 @@
-"""Files that appear whole or not at all.
-
-A file is written beside its place under a name that no reader matches, synced, and renamed over it,
-so that a reader sees the old file or the new one and a killed writer leaves at most a stray
-temporary file.
-"""
+"""Files that appear whole: written beside their place, synced, and renamed over it."""
 
 from __future__ import annotations
 
@@ -23,7 +18,7 @@ def fsync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _make_folders(folder: Path) -> None:
+def make_folders(folder: Path) -> None:
     """Make a folder and those above it, so that they survive a power cut as a file in it does."""
     made = []
     place = folder
@@ -36,15 +31,42 @@ def _make_folders(folder: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; on success it is synced and renamed over `path`."""
-    _make_folders(path.parent)
+def beside(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, whose folder is made; what is left of it goes at the end."""
+    make_folders(path.parent)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        fsync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def install(temporary: Path, path: Path) -> None:
+    """Sync a temporary file and rename it over `path`."""
+    _sync(temporary)
+    temporary.replace(path)
+    fsync_directory(path.parent)
+
+
+def install_new(temporary: Path, path: Path) -> None:
+    """Sync a temporary file and give it the name `path` as well.
+
+    Raises:
+        FileExistsError: Something has that name.
+    """
+    _sync(temporary)
+    path.hardlink_to(temporary)
+    fsync_directory(path.parent)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; on success it is synced and renamed over `path`."""
+    with beside(path) as temporary:
+        yield temporary
+        install(temporary, path)

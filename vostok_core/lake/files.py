@@ -1,25 +1,25 @@
 """The file of a partition: its rows, and the footer that says what they are.
 
 The footer carries the row count, a hash of the content, the version of the code and the hashes of
-the inputs. A file is swapped in whole (`atomic`).
+the inputs, and a seal of itself. Where a file lies, and that it appears whole, is the business of
+`objects`.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import polars as pl
 
 from vostok_core.errors import CorruptPartition, StalePartition, UsageError
 from vostok_core.hashing import hash_value
-from vostok_core.lake.atomic import replacing
+from vostok_core.lake.address import Place
 from vostok_core.lake.encoding import write_parquet
+from vostok_core.lake.objects import Stat
 from vostok_core.lake.tables import Table
 
 _FOOTER_KEY = "vostok"
@@ -27,7 +27,7 @@ _SEAL = 16  # hex digits
 UNREADABLE = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """What reading a damaged file raises; Polars panics at some kinds of damage."""
 
-_AGAIN = "delete it and materialize the partition again"
+AGAIN = "delete it and materialize the partition again"
 
 
 @dataclass(frozen=True)
@@ -35,23 +35,25 @@ class PartitionInfo:
     """What the footer of a partition's file says about it.
 
     Attributes:
-        path: The file.
+        path: The file: a path, or the name of an object.
         rows: Its rows; of a stub, those that it stands for.
         content_hash: Hash of those rows.
         code_version: Version of the code that made them.
         inputs: What they were made from, by name: content hashes, and what else was noted.
         size: Bytes of the file.
+        tag: Changes whenever the file is written.
         encoding: How it was encoded (`vostok_core.lake.encoding`); empty before that was noted.
         columns: Hash of the names of its columns; empty before it was noted.
         kept_in: The table that holds the rows, if the file is a stub.
     """
 
-    path: Path
+    path: Place
     rows: int
     content_hash: str
     code_version: str
     inputs: Mapping[str, str]
     size: int
+    tag: str = ""
     encoding: str = ""
     columns: str = ""
     kept_in: str | None = None
@@ -81,45 +83,15 @@ def columns_hash(names: Iterable[str]) -> str:
     return hash_value(list(names))[:_SEAL]
 
 
-def write_file(info: PartitionInfo, declared: Table, frame: pl.DataFrame) -> PartitionInfo:
-    """Swap in a file with some rows.
-
-    Args:
-        info: Where, and what its footer shall say.
-        declared: The table that it is of.
-        frame: The rows.
-
-    Returns:
-        What the footer says, with the size of the file.
-    """
-    content = encode(info, declared, frame)
-    with replacing(info.path) as temporary:
-        temporary.write_bytes(content)
-    return replace(info, size=len(content))
-
-
-def _sealed(info: PartitionInfo) -> str:
-    """The footer as text, with a hash of itself."""
-    footer: dict[str, object] = {
-        "rows": info.rows,
-        "content_hash": info.content_hash,
-        "code_version": info.code_version,
-        "inputs": dict(info.inputs),
-        "encoding": info.encoding,
-        "columns": info.columns,
-    }
-    if info.kept_in is not None:
-        footer["kept_in"] = info.kept_in
-    return json.dumps({**footer, "seal": hash_value(footer)[:_SEAL]}, sort_keys=True)
-
-
-def read_file(
-    path: Path, declared: Table, columns: Sequence[str] | None
+def read_rows(
+    file: BinaryIO, where: Place, stat: Stat, declared: Table, columns: Sequence[str] | None
 ) -> tuple[PartitionInfo, pl.DataFrame]:
     """What the footer of a file says, and its rows.
 
     Args:
-        path: The file.
+        file: The file, open for reading.
+        where: Its place.
+        stat: What is known of it.
         declared: The table that it is of.
         columns: Those that are wanted; by default all.
 
@@ -131,52 +103,27 @@ def read_file(
     # By one open file: given a path, polars opens it twice, for its footer and for its rows, and a
     # partition swapped in between would be read with the other's footer. It would also expand `*`.
     try:
-        with path.open("rb") as file:
-            info = _info(path, file)
-            file.seek(0)
-            there = list(pl.read_parquet_schema(file))
-            if info.columns not in ("", columns_hash(there)):
-                raise _no_footer(path)
-            asked = [name for name in columns or there if name in there]
-            file.seek(0)
-            frame = pl.read_parquet(file, columns=asked, hive_partitioning=False)
+        info = read_info(file, where, stat)
+        file.seek(0)
+        there = list(pl.read_parquet_schema(file))
+        if info.columns not in ("", columns_hash(there)):
+            raise no_footer(where)
+        asked = [name for name in columns or there if name in there]
+        file.seek(0)
+        frame = pl.read_parquet(file, columns=asked, hive_partitioning=False)
     except UNREADABLE as error:
         raise CorruptPartition(
-            f"the file doesn't read ({str(error).splitlines()[0]})",
-            where=path,
-            hint=_AGAIN,
+            f"the file doesn't read ({str(error).splitlines()[0]})", where=where, hint=AGAIN
         ) from error
-    return info, _as_declared(frame, declared, columns, path)
-
-
-def scan_files(files: Sequence[Path], declared: Table) -> pl.LazyFrame:
-    """The rows of some files of a table, one after another, as a lazy frame."""
-    if declared.open_columns:
-        return pl.scan_parquet(
-            [str(file) for file in files],
-            glob=False,
-            hive_partitioning=False,
-            missing_columns="insert",
-        )
-    return pl.scan_parquet(
-        [str(file) for file in files],
-        glob=False,
-        hive_partitioning=False,
-        schema=pl.Schema(declared.schema),
-        missing_columns="insert",
-        extra_columns="ignore",
-    )
+    return info, _as_declared(frame, declared, columns, where)
 
 
 def _as_declared(
-    frame: pl.DataFrame, declared: Table, columns: Sequence[str] | None, path: Path
+    frame: pl.DataFrame, declared: Table, columns: Sequence[str] | None, where: Place
 ) -> pl.DataFrame:
     """The rows of a file as if it had been written with the columns that there are now.
 
     A column that came later and may be null is null; one that has gone is left out.
-
-    Raises:
-        StalePartition: A column that came later has to be made.
     """
     names = list(columns or declared.schema)
     if columns is None and declared.open_columns:
@@ -192,12 +139,12 @@ def _as_declared(
     by_name = {column.name: column for column in declared.columns}
     if any(not by_name[name].added for name in lacking):
         raise CorruptPartition(
-            f"the file lacks the columns {', '.join(lacking)}", where=path, hint=_AGAIN
+            f"the file lacks the columns {', '.join(lacking)}", where=where, hint=AGAIN
         )
     if wanting := [name for name in lacking if not by_name[name].nullable]:
         raise StalePartition(
             f"the file was written by an older version and lacks the columns {', '.join(wanting)}",
-            where=path,
+            where=where,
             hint="materialize the partition again",
         )
     return frame.select(
@@ -206,46 +153,51 @@ def _as_declared(
     )
 
 
-def read_footer(path: Path) -> PartitionInfo:
+def read_info(file: BinaryIO, where: Place, stat: Stat) -> PartitionInfo:
     """What the footer of a file says.
 
     Raises:
-        CorruptPartition: It has none, or it doesn't read.
+        CorruptPartition: It is not ours, or is damaged. What polars raises is left to the caller.
     """
-    try:
-        with path.open("rb") as file:
-            return _info(path, file)
-    except UNREADABLE as error:
-        raise _no_footer(path) from error
-
-
-def _info(path: Path, file: BinaryIO) -> PartitionInfo:
     metadata = pl.read_parquet_metadata(file)
     try:
         footer = json.loads(metadata[_FOOTER_KEY])
         seal = footer.pop("seal", None)  # older files have none
         whole = seal in (None, hash_value(footer)[:_SEAL])
         info = PartitionInfo(
-            path,
+            where,
             footer["rows"],
             footer["content_hash"],
             footer["code_version"],
             footer["inputs"],
-            os.fstat(file.fileno()).st_size,
+            stat.size,
+            stat.tag,
             footer.get("encoding", ""),
             footer.get("columns", ""),
             footer.get("kept_in"),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise _no_footer(path) from error
+        raise no_footer(where) from error
     if not whole:
-        raise _no_footer(path)
+        raise no_footer(where)
     return info
 
 
-def _no_footer(path: Path) -> CorruptPartition:
-    return CorruptPartition(
-        "the file has no readable Vostok footer",
-        where=path,
-        hint=_AGAIN,
-    )
+def no_footer(where: Place) -> CorruptPartition:
+    """The error about a file whose footer is not ours."""
+    return CorruptPartition("the file has no readable Vostok footer", where=where, hint=AGAIN)
+
+
+def _sealed(info: PartitionInfo) -> str:
+    """The footer as text, with a hash of itself."""
+    footer: dict[str, object] = {
+        "rows": info.rows,
+        "content_hash": info.content_hash,
+        "code_version": info.code_version,
+        "inputs": dict(info.inputs),
+        "encoding": info.encoding,
+        "columns": info.columns,
+    }
+    if info.kept_in is not None:
+        footer["kept_in"] = info.kept_in
+    return json.dumps({**footer, "seal": hash_value(footer)[:_SEAL]}, sort_keys=True)

@@ -1,13 +1,17 @@
 """Reading and writing partitions.
 
 A partition is a folder `table/key=value/…` that holds one Parquet file (or, for landed raw files,
-one per source); `files` says how one is written and read.
+one per source). A file appears whole: a reader sees the old partition or the new one, whatever
+becomes of its writer (`objects` says how, in a folder and in an object store). The footer carries
+the row count, a hash of the content, the version of the code and the hashes of the inputs.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,74 +19,116 @@ from urllib.parse import quote, unquote
 
 import polars as pl
 
-from vostok_core.errors import CorruptPartition, LakeVersionError, MissingPartition, UsageError
+from vostok_core.errors import (
+    Conflict,
+    CorruptPartition,
+    LakeVersionError,
+    MissingPartition,
+    UsageError,
+)
 from vostok_core.hashing import hash_frame
-from vostok_core.lake.atomic import replacing
+from vostok_core.lake.address import LakeAddress, Place, S3Address, S3Options, parse_address
 from vostok_core.lake.encoding import encoding
 from vostok_core.lake.files import (
+    UNREADABLE,
     PartitionInfo,
     columns_hash,
-    read_file,
-    read_footer,
-    scan_files,
-    write_file,
+    encode,
+    no_footer,
+    read_info,
+    read_rows,
 )
+from vostok_core.lake.objects import UNWRITTEN, Folder, Objects, Stat
 from vostok_core.lake.tables import Table, table
 
 FORMAT_VERSION = 1
-_MARKER = "vostok-lake.json"
+MARKER = "vostok-lake.json"
+_FOOTER_SIZE = 65_536
+"""Bytes from the end of a file that are read for its footer; few footers are larger."""
 
 Key = str | date
 
 
 class Lake:
-    """A folder of partitioned Parquet tables.
+    """Partitioned Parquet tables, and what else is kept beside them.
 
     Args:
-        root: The folder; `Lake.open` also checks that this version of Vostok can use it.
+        root: Where they are: a folder, or objects. `Lake.open` also finds the objects of an address
+            and checks that this version of Vostok can use them.
+        home: The folder of this machine for what can't be in an object store; by default the
+            lake's own folder, or none.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path | Objects, home: Path | None = None) -> None:
+        self.objects = Folder(root) if isinstance(root, Path) else root
+        self.home = self.objects.root if isinstance(self.objects, Folder) else home
 
     @classmethod
-    def open(cls, root: Path | str, *, create: bool = True) -> Lake:
+    def open(
+        cls,
+        root: LakeAddress | str,
+        *,
+        create: bool = True,
+        home: Path | None = None,
+        options: S3Options | None = None,
+    ) -> Lake:
         """Open a lake, or make an empty one.
+
+        Args:
+            root: A folder, or `s3://bucket/prefix`.
+            create: Whether one is made where there is none.
+            home: As for the class.
+            options: Where the server of an object store is.
 
         Raises:
             UsageError: `root` holds no lake and `create` is false, or is not a folder.
             LakeVersionError: The lake was written by a newer version of Vostok.
+            StoreError: The object store doesn't answer, or refuses.
         """
-        root = Path(root).expanduser().absolute()
-        marker = root / _MARKER
-        if root.exists() and not root.is_dir():
-            raise UsageError(f"{root} is a file, not a lake", hint="name a folder with --lake")
-        if not marker.exists():
+        address = parse_address(root)
+        objects = _objects(address, options, home)
+        if isinstance(address, Path) and address.exists() and not address.is_dir():
+            raise UsageError(f"{address} is a file, not a lake", hint="name a folder with --lake")
+        try:
+            content, _ = objects.read(MARKER)
+        except FileNotFoundError:
             if not create:
                 raise UsageError(
-                    f"{root} holds no lake",
+                    f"{address} holds no lake",
                     hint="run `vostok demo` or `vostok ingest` first, or name another --lake",
-                )
-            with replacing(marker) as temporary:
-                temporary.write_text(json.dumps({"format": FORMAT_VERSION}) + "\n")
+                ) from None
+            content = _make_marker(objects)
         try:
-            version = int(json.loads(marker.read_text())["format"])
+            version = int(json.loads(content)["format"])
         except (ValueError, KeyError, TypeError):
             raise CorruptPartition(
                 "the lake's marker file doesn't read",
-                where=marker,
+                where=objects.spoken(MARKER),
                 hint=f'it should hold {{"format": {FORMAT_VERSION}}}',
             ) from None
         if version > FORMAT_VERSION:
             raise LakeVersionError(
                 f"the lake has format {version} and this Vostok knows up to {FORMAT_VERSION}",
-                where=root,
+                where=address,
                 hint="update Vostok, or name another lake with --lake",
             )
-        return cls(root)
+        return cls(objects, home)
 
-    def partition(self, name: str, /, **keys: Key) -> Path:
-        """The folder of a partition.
+    @property
+    def root(self) -> Place:
+        """Where it is, for people and for names below it: a path where it is a folder."""
+        return self.objects.place()
+
+    def name_of(self, info: PartitionInfo) -> str:
+        """The name of a partition's file, relative to the lake."""
+        return str(info.path.relative_to(self.root))  # type: ignore[arg-type]
+
+    def sole_writer(self, key: str) -> AbstractContextManager[None]:
+        """For the time of a block, nobody else is the writer of `key`; see `Objects`."""
+        return self.objects.sole_writer(key)
+
+    def folder(self, name: str, /, **keys: Key) -> str:
+        """The name of a partition's folder, relative to the lake.
 
         Raises:
             UnknownName: No such table.
@@ -91,14 +137,42 @@ class Lake:
         declared = table(name)
         if set(keys) != set(declared.keys):
             raise ValueError(f"{name} is keyed by {declared.keys}, not {tuple(keys)}")
-        path = self.root / name
-        for key in declared.keys:
-            path /= f"{key}={_quoted(keys[key])}"
-        return path
+        return self._below(declared, keys)
+
+    def partition(self, name: str, /, **keys: Key) -> Place:
+        """The folder of a partition.
+
+        Raises:
+            UnknownName: No such table.
+            ValueError: The keys are not those of the table.
+        """
+        return self.objects.place(self.folder(name, **keys))
 
     def exists(self, name: str, /, **keys: Key) -> bool:
         """Whether a partition has been written."""
-        return bool(self._files(self.partition(name, **keys)))
+        folder = self.folder(name, **keys)
+        if table(name).many_parts:
+            return any(_is_part(key) for key in self.objects.names(folder))
+        return self.objects.stat(_part_key(folder)) is not None
+
+    def seen(self, name: str, /, *, part: str = "0", **keys: Key) -> str:
+        """What tells the present state of a partition (or of a part of it) from every later one.
+
+        Whoever is to write it asks for that before reading what it is made from, and gives it to
+        `write`.
+        """
+        stat = self.objects.stat(_part_key(self.folder(name, **keys), part))
+        return stat.tag if stat else UNWRITTEN
+
+    def seen_by_date(self, name: str, /, **fixed: Key) -> Mapping[date, str]:
+        """What `seen` says of every day (or week) there is, by one look; all other keys must be
+        given. Of days that aren't there it holds what is said of those."""
+        found = {
+            date.fromisoformat(key): stat.tag
+            for (key,), stat in self.listed(name, **fixed)
+            if stat.key.endswith("/part-0.parquet")
+        }
+        return defaultdict(lambda: UNWRITTEN, found)
 
     def write(
         self,
@@ -109,22 +183,36 @@ class Lake:
         code_version: str,
         inputs: Mapping[str, str] | None = None,
         part: str = "0",
+        over: str | None = None,
         **keys: Key,
     ) -> PartitionInfo:
         """Check a frame against its table and swap it in as the whole partition.
 
+        Args:
+            name: Name of the table.
+            frame: The rows.
+            code_version: Version of the code that made them.
+            inputs: Hashes of what they were made from.
+            part: Name of the part, for tables with several in a partition.
+            over: What `seen` said before the inputs were read; None to write whatever is there.
+            **keys: Of the partition.
+
         Raises:
             SchemaViolation: Nothing was written.
+            Conflict: Somebody else has written something else since `over` was seen. Nothing was
+                written.
         """
         from vostok_core.lake.schemas import validate
 
         declared = table(name)
-        folder = self.partition(name, **keys)
-        path = folder / f"part-{_quoted(part)}.parquet"
+        if part != "0" and not declared.many_parts:
+            raise ValueError(f"a partition of {name} has one part, and it is not called {part!r}")
+        folder = self.folder(name, **keys)
+        key = _part_key(folder, part)
         frame = self._ordered(declared, frame).rechunk()
-        validate(declared, frame, where=str(folder.relative_to(self.root)))
+        validate(declared, frame, where=folder)
         info = PartitionInfo(
-            path,
+            self.objects.place(key),
             frame.height,
             hash_frame(frame),
             code_version,
@@ -133,7 +221,20 @@ class Lake:
             encoding=encoding(),
             columns=columns_hash(frame.columns),
         )
-        return write_file(info, declared, frame)
+        content = encode(info, declared, frame)
+        try:
+            stat = (
+                self.objects.put(key, content)
+                if over is None
+                else self.objects.put_if(key, content, over)
+            )
+        except Conflict:
+            there = self.footer(key)
+            said = (info.content_hash, code_version, info.inputs)
+            if there is None or (there.content_hash, there.code_version, there.inputs) != said:
+                raise
+            return there  # made twice, from the same
+        return replace(info, size=stat.size, tag=stat.tag)
 
     def stub(self, name: str, info: PartitionInfo, kept_in: str) -> PartitionInfo:
         """Swap in a file without rows for one whose rows stand in another table as well.
@@ -144,18 +245,17 @@ class Lake:
             name: The table that the file is of.
             info: What its footer says.
             kept_in: The table that holds the same rows, under the same keys.
+
+        Raises:
+            Conflict: Somebody else has written the file since.
         """
         declared = table(name)
-        return write_file(
-            replace(
-                info,
-                encoding=encoding(),
-                columns=columns_hash(declared.schema),
-                kept_in=kept_in,
-            ),
-            declared,
-            declared.empty(),
+        stub = replace(
+            info, encoding=encoding(), columns=columns_hash(declared.schema), kept_in=kept_in
         )
+        content = encode(stub, declared, declared.empty())
+        stat = self.objects.put_if(self.name_of(info), content, info.tag)
+        return replace(stub, size=stat.size, tag=stat.tag)
 
     def read(
         self, name: str, /, *, columns: Sequence[str] | None = None, **keys: Key
@@ -181,27 +281,44 @@ class Lake:
         """Many days of a table, to be asked lazily: Polars reads the columns and rows it needs.
 
         Args:
-            name: A table that is partitioned by `date`.
+            name: A table whose last key is `date`.
             first: The first day; by default the first there is.
             last: The last day; by default the last there is.
             **keys: All other keys.
 
         Returns:
-            The rows in the order of days; days that have not been written are left out. Stubs give
-            no rows.
+            The rows in the order of days; days that have not been written are left out, and stubs
+            give no rows.
 
         Raises:
             MissingPartition: There is no day.
         """
-        days = [
-            day
-            for day in self.days(name, **keys)
-            if (first is None or day >= first) and (last is None or day <= last)
+        found = [
+            stat.key
+            for (day,), stat in self.listed(name, **keys)
+            if str(first or "") <= day <= str(last or "~")
         ]
-        files = [file for day in days for file in self.files(name, **keys, date=day)]
-        if not files:
+        if not found:
             raise self._missing(name, {**keys, "date": first or last or "of any day"})
-        return scan_files(files, table(name))
+        sources, options = self.objects.for_polars(found)
+        declared = table(name)
+        if declared.open_columns:
+            return pl.scan_parquet(
+                sources,
+                glob=False,
+                hive_partitioning=False,
+                missing_columns="insert",
+                storage_options=options,
+            )
+        return pl.scan_parquet(
+            sources,
+            glob=False,
+            hive_partitioning=False,
+            schema=pl.Schema(declared.schema),
+            missing_columns="insert",
+            extra_columns="ignore",
+            storage_options=options,
+        )
 
     def load(
         self, name: str, /, *, columns: Sequence[str] | None = None, **keys: Key
@@ -239,11 +356,17 @@ class Lake:
             parts[-1].code_version,
             {p.path.stem: p.content_hash for p in parts},
             sum(p.size for p in parts),
+            hash_value([p.tag for p in parts]),
         )
 
     def parts(self, name: str, /, **keys: Key) -> list[PartitionInfo]:
-        """The footers of all files of a partition, by file name; empty if there is none."""
-        return [read_footer(file) for file in self._files(self.partition(name, **keys))]
+        """The footers of all files of a partition, by file name; empty if there is none.
+
+        Raises:
+            CorruptPartition: A footer is absent or doesn't read.
+        """
+        found = [self.footer(key) for key in self._part_keys(name, keys)]
+        return [info for info in found if info is not None]
 
     def read_parts(self, name: str, /, **keys: Key) -> list[tuple[PartitionInfo, pl.DataFrame]]:
         """The footer and the rows of each file of a partition, by file name.
@@ -258,18 +381,66 @@ class Lake:
         """The rows of one part of a partition.
 
         Raises:
-            CorruptPartition: It isn't there, or doesn't read.
+            MissingPartition: It isn't there.
+            CorruptPartition: It doesn't read.
         """
-        path = self.partition(name, **keys) / f"part-{_quoted(part)}.parquet"
-        return read_file(path, table(name), None)[1]
+        found = self._rows(_part_key(self.folder(name, **keys), part), None)
+        if found is None:
+            raise self._missing(name, keys)
+        return found[1]
 
     def _load(
         self, name: str, columns: Sequence[str] | None, keys: Mapping[str, Key]
     ) -> list[tuple[PartitionInfo, pl.DataFrame]]:
-        files = self._files(self.partition(name, **keys))
-        if not files:
+        found = [self._rows(key, columns) for key in self._part_keys(name, keys)]
+        loaded = [each for each in found if each is not None]
+        if not loaded:
             raise self._missing(name, keys)
-        return [read_file(file, table(name), columns) for file in files]
+        return loaded
+
+    def _part_keys(self, name: str, keys: Mapping[str, Key]) -> list[str]:
+        """The names of a partition's files; that of a partition of one file even if it isn't there,
+        which opening it will show."""
+        folder = self.folder(name, **keys)
+        if not table(name).many_parts:
+            return [_part_key(folder)]
+        return [key for key in self.objects.names(folder) if _is_part(key)]
+
+    def _rows(
+        self, key: str, columns: Sequence[str] | None
+    ) -> tuple[PartitionInfo, pl.DataFrame] | None:
+        """The footer and the rows of a file; None where there is none."""
+        where = self.objects.place(key)
+        declared = table(key.partition("/")[0])
+        try:
+            with self.objects.open(key) as (file, stat):
+                return read_rows(file, where, stat, declared, columns)
+        except FileNotFoundError:
+            return None
+
+    def footer(self, key: str) -> PartitionInfo | None:
+        """What the footer of a file says; None where there is none.
+
+        Args:
+            key: The name of the file, relative to the lake.
+
+        Raises:
+            CorruptPartition: It is absent or doesn't read.
+        """
+        where = self.objects.place(key)
+        try:
+            with self.objects.open_end(key, _FOOTER_SIZE) as (file, stat):
+                try:
+                    return read_info(file, where, stat)
+                except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+                    if stat.size <= _FOOTER_SIZE:
+                        raise
+            with self.objects.open(key) as (file, stat):  # a larger footer, or none
+                return read_info(file, where, stat)
+        except FileNotFoundError:
+            return None
+        except UNREADABLE as error:
+            raise no_footer(where) from error
 
     def _missing(self, name: str, keys: Mapping[str, Key]) -> MissingPartition:
         return MissingPartition(
@@ -288,47 +459,44 @@ class Lake:
         leading = declared.keys[: len(fixed)]
         if set(fixed) != set(leading) or len(leading) == len(declared.keys):
             raise ValueError(f"keys that lead {declared.keys} must be fixed, not {tuple(fixed)}")
-        folder = self.root / name
-        for key in leading:
-            folder /= f"{key}={_quoted(fixed[key])}"
-        key = declared.keys[len(leading)]
-        if not folder.is_dir():
-            return []
-        prefix = f"{key}="
+        prefix = f"{declared.keys[len(leading)]}="
         return sorted(
-            unquote(entry.name[len(prefix) :])
-            for entry in folder.iterdir()
-            if entry.name.startswith(prefix)
+            unquote(entry[len(prefix) :])
+            for entry in self.objects.below(self._below(declared, fixed))
+            if entry.startswith(prefix)
         )
 
     def days(self, name: str, /, **fixed: Key) -> list[date]:
         """The days that have been written, sorted; all keys before `date` must be given."""
-        return [
-            date.fromisoformat(day)
-            for day in self.keys(name, **fixed)
-            if self.exists(name, **fixed, date=day)
-        ]
+        return sorted({date.fromisoformat(found[-1]) for found, _ in self.listed(name, **fixed)})
 
-    def partitions(self, name: str, /) -> Iterator[dict[str, str]]:
-        """The keys of every partition of a table that has been written, in the order of paths."""
-        yield from self._partitions(name, {})
+    def listed(self, name: str, /, **fixed: Key) -> list[tuple[tuple[str, ...], Stat]]:
+        """The files of a table, and the values of the keys that are not fixed; nothing is opened.
 
-    def _partitions(self, name: str, fixed: dict[str, str]) -> Iterator[dict[str, str]]:
-        declared = table(name).keys
-        for value in self.keys(name, **fixed):
-            keys = {**fixed, declared[len(fixed)]: value}
-            if len(keys) < len(declared):
-                yield from self._partitions(name, keys)
-            elif self.exists(name, **keys):
-                yield keys
+        Args:
+            name: Name of the table.
+            **fixed: Keys that lead the path.
 
-    def files(self, name: str, /, **keys: Key) -> list[Path]:
-        """The files of a partition, by name; empty if it has not been written."""
-        return self._files(self.partition(name, **keys))
+        Raises:
+            ValueError: The fixed keys don't lead the path.
+        """
+        declared = table(name)
+        open_keys = declared.keys[len(fixed) :]
+        if set(fixed) != set(declared.keys[: len(fixed)]):
+            raise ValueError(f"keys that lead {declared.keys} must be fixed, not {tuple(fixed)}")
+        folder = self._below(declared, fixed)
+        found = []
+        for stat in self.objects.stats(folder):
+            *parts, file = stat.key[len(folder) + 1 :].split("/")
+            named = [part.partition("=") for part in parts]
+            if tuple(key for key, _, _ in named) == open_keys and _is_part(file):
+                found.append((tuple(unquote(value) for _, _, value in named), stat))
+        return found
 
     @staticmethod
-    def _files(folder: Path) -> list[Path]:
-        return sorted(folder.glob("part-*.parquet"))
+    def _below(declared: Table, keys: Mapping[str, Key]) -> str:
+        named = (f"{key}={_quoted(keys[key])}" for key in declared.keys if key in keys)
+        return "/".join([declared.name, *named])
 
     @staticmethod
     def _ordered(declared: Table, frame: pl.DataFrame) -> pl.DataFrame:
@@ -340,6 +508,33 @@ class Lake:
             elif column.added:
                 names.append(pl.lit(None, column.dtype).alias(column.name))
         return frame.select(*names, *(c for c in frame.columns if c not in declared.schema))
+
+
+def _objects(address: LakeAddress, options: S3Options | None, home: Path | None) -> Objects:
+    if not isinstance(address, S3Address):
+        return Folder(address)
+    from vostok_core.lake.s3 import s3_objects
+
+    return s3_objects(address, options or S3Options(), home)
+
+
+def _make_marker(objects: Objects) -> bytes:
+    """Make an empty lake; what its marker holds, which may be another's that was faster."""
+    content = (json.dumps({"format": FORMAT_VERSION}) + "\n").encode()
+    try:
+        objects.put_if(MARKER, content, UNWRITTEN)
+    except Conflict:
+        content, _ = objects.read(MARKER)
+    return content
+
+
+def _part_key(folder: str, part: str = "0") -> str:
+    return f"{folder}/part-{_quoted(part)}.parquet"
+
+
+def _is_part(key: str) -> bool:
+    name = key.rpartition("/")[2]
+    return name.startswith("part-") and name.endswith(".parquet")
 
 
 def _quoted(value: Key) -> str:

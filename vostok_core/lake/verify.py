@@ -7,16 +7,17 @@ writer wrote is also encoded again, which gives the same bytes, so that a bit wh
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 
 from vostok_core.errors import CorruptPartition
 from vostok_core.hashing import hash_frame
+from vostok_core.lake.address import Place
 from vostok_core.lake.encoding import encoding
-from vostok_core.lake.files import UNREADABLE, PartitionInfo, encode, read_footer
+from vostok_core.lake.files import UNREADABLE, PartitionInfo, encode, no_footer, read_info
 from vostok_core.lake.store import Lake, how_to_make
 from vostok_core.lake.tables import Table, table
 
@@ -34,50 +35,63 @@ class Looked:
     """
 
     table: str
-    path: Path
+    path: Place
     size: int
     damage: str | None = None
     hint: str | None = None
 
 
 def verify(lake: Lake, name: str) -> Iterator[Looked]:
-    """Look at every file of a table, a partition at a time.
+    """Look at every file of a table, one at a time.
 
     Args:
         lake: The lake.
         name: The table.
     """
-    for keys in lake.partitions(name):
-        for path in lake.files(name, **keys):
-            size = path.stat().st_size
-            try:
-                info = read_footer(path)
-                if info.kept_in is not None:
-                    damage = _damage_of_stub(lake, info, keys)
-                else:
-                    damage = _damage(table(name), info)
-                hint = _remedy(name, keys)
-            except CorruptPartition as error:
-                damage, hint = error.what, _remedy(name, keys)
-            yield Looked(name, path, size, damage, hint if damage else None)
+    declared = table(name)
+    for values, stat in lake.listed(name):
+        keys = dict(zip(declared.keys, values, strict=True))
+        place = lake.objects.place(stat.key)
+        try:
+            content, now = lake.objects.read(stat.key)
+        except FileNotFoundError:
+            continue  # taken away since it was listed
+        except OSError as error:
+            yield Looked(name, place, stat.size, f"it can't be read ({error.strerror})", "")
+            continue
+        try:
+            info = read_info(io.BytesIO(content), place, now)
+        except CorruptPartition as error:
+            damage: str | None = error.what
+        except UNREADABLE:
+            damage = no_footer(place).what
+        else:
+            damage = _damage(lake, declared, keys, info, content)
+        yield Looked(name, place, now.size, damage, _remedy(name, keys) if damage else None)
 
 
-def _damage(declared: Table, info: PartitionInfo) -> str | None:
+def _damage(
+    lake: Lake, declared: Table, keys: dict[str, str], info: PartitionInfo, content: bytes
+) -> str | None:
     try:
-        content = info.path.read_bytes()
         frame = pl.read_parquet(content, hive_partitioning=False)
     except UNREADABLE as error:
         return f"the file doesn't read ({str(error).splitlines()[0]})"
-    if frame.height != info.rows:
-        return f"it holds {frame.height} rows, and its footer says {info.rows}"
-    if hash_frame(frame) != info.content_hash:
-        return "its content doesn't match the hash in its footer"
-    if info.encoding == encoding() and encode(info, declared, frame) != content:
+    if info.kept_in is not None:
+        damage = _damage_beneath(lake, info, keys)
+    elif frame.height != info.rows:
+        damage = f"it holds {frame.height} rows, and its footer says {info.rows}"
+    elif hash_frame(frame) != info.content_hash:
+        damage = "its content doesn't match the hash in its footer"
+    else:
+        damage = None
+    if damage is None and info.encoding == encoding() and encode(info, declared, frame) != content:
         return "its rows are whole, and other bytes of it are not those that were written"
-    return None
+    return damage
 
 
-def _damage_of_stub(lake: Lake, info: PartitionInfo, keys: dict[str, str]) -> str | None:
+def _damage_beneath(lake: Lake, info: PartitionInfo, keys: dict[str, str]) -> str | None:
+    """What is the matter with what a stub stands on."""
     assert info.kept_in is not None
     if not lake.exists(info.kept_in, **keys):
         return f"its rows stood in {info.kept_in}, whose partition has gone"

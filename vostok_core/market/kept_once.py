@@ -77,6 +77,7 @@ def give_back(lake: Lake, name: str, keys: Keys, rows: pl.DataFrame) -> None:
                 code_version=part.code_version,
                 inputs=part.inputs,
                 part=part.name,
+                over=part.tag,
                 **keys,
             )
 

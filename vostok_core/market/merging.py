@@ -32,19 +32,19 @@ def merge_day(
         MissingPartition: Nothing of the day has landed, or the day before has landed and has not
             been merged, or rows of a file have gone from the lake.
         DataError: The landed files can't be merged.
+        Conflict: Somebody else has merged the day meanwhile.
     """
     name = str(instrument.id)
     keys: dict[str, Any] = {"instrument": name, "date": day}
+    of_quality = dict(keys)
+    main, make = "ticks", ticks_day
     if instrument.tick == "none":
-        main, keys = "klines", keys | {"interval": KLINE_INTERVAL}
-        frame, findings, inputs = klines_day(lake, instrument, day)
-    else:
-        main = "ticks"
-        frame, findings, inputs = ticks_day(lake, instrument, day)
+        main, make, keys = "klines", klines_day, keys | {"interval": KLINE_INTERVAL}
+    seen, seen_quality = lake.seen(main, **keys), lake.seen("quality", **of_quality)
+    frame, findings, inputs = make(lake, instrument, day)
     give_back(lake, LANDED[main], keys, frame)
-    info = lake.write(main, frame, code_version=CODE_VERSION, inputs=inputs, **keys)
-    quality = lake.write(
-        "quality", findings, code_version=CODE_VERSION, inputs=inputs, instrument=name, date=day
-    )
+    made: dict[str, Any] = {"code_version": CODE_VERSION, "inputs": inputs}
+    info = lake.write(main, frame, **made, over=seen, **keys)
+    quality = lake.write("quality", findings, **made, over=seen_quality, **of_quality)
     keep_once(lake, LANDED[main], keys, main, info)
     return info, quality, findings

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vostok_core.errors import BundleError, UnknownName
 from vostok_core.features.registry import pack
+from vostok_core.lake.address import Place
 
 SCHEMA_VERSION = 1
 MANIFEST, SEAL = "manifest.json", "manifest.sha256"
@@ -71,7 +71,7 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     return (json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
 
 
-def parse_manifest(content: bytes, folder: Path) -> Manifest:
+def parse_manifest(content: bytes, folder: Place) -> Manifest:
     """The manifest of the bundle in `folder`.
 
     Raises:
@@ -99,7 +99,7 @@ def parse_manifest(content: bytes, folder: Path) -> Manifest:
         ) from None
 
 
-def check_packs(manifest: Manifest, folder: Path) -> None:
+def check_packs(manifest: Manifest, folder: Place) -> None:
     """Check that the features are those that the model was trained on.
 
     Raises:

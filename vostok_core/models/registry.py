@@ -3,6 +3,8 @@
 models/strategy=…/instrument=…/week=…/bundle/   the week's model, made again when it is retrained
 models/bundles/<manifest sha256>/               promoted models, which never change, and why
 models/promoted/<strategy>/<instrument>         a JSON file: which of those is in service
+
+In an object store each of the folders is one object, `bundle.zip` or `<manifest sha256>.zip`.
 """
 
 from __future__ import annotations
@@ -11,11 +13,10 @@ import json
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import date
-from pathlib import Path
 
 from vostok_core.errors import BundleError
-from vostok_core.lake.atomic import replacing
-from vostok_core.lake.locks import sole_writer
+from vostok_core.lake.address import Place
+from vostok_core.lake.objects import UNWRITTEN
 from vostok_core.lake.store import Lake
 from vostok_core.models.bundle import Bundle
 from vostok_core.models.bundle_folder import keep_bundle, load_bundle, load_kept
@@ -32,21 +33,25 @@ class Promotion:
     manifest_sha256: str
 
 
-def bundle_path(lake: Lake, strategy: str, instrument: str, week: date) -> Path:
+def bundle_path(lake: Lake, strategy: str, instrument: str, week: date) -> Place:
     """The folder of a week's bundle."""
-    return (
-        lake.root
-        / "models"
-        / f"strategy={strategy}"
-        / f"instrument={instrument}"
-        / f"week={week}"
-        / "bundle"
+    return lake.objects.place(
+        f"models/strategy={strategy}/instrument={instrument}/week={week}/bundle"
     )
 
 
-def pointer_path(lake: Lake, strategy: str, instrument: str) -> Path:
+def kept_path(lake: Lake, sha256: str) -> Place:
+    """The folder of a bundle that was promoted, by the hash of its manifest."""
+    return lake.objects.place(f"models/bundles/{sha256}")
+
+
+def pointer_path(lake: Lake, strategy: str, instrument: str) -> Place:
     """The file that names the bundle in service."""
-    return lake.root / "models" / "promoted" / strategy / instrument
+    return lake.objects.place(_pointer(strategy, instrument))
+
+
+def _pointer(strategy: str, instrument: str) -> str:
+    return f"models/promoted/{strategy}/{instrument}"
 
 
 def keep(
@@ -78,11 +83,8 @@ def keep(
             where=source,
             hint=again,
         )
-    kept = lake.root / "models" / "bundles" / sha256
-    keep_bundle(source, kept, sha256=sha256, gate=gate)
-    return Promotion(
-        strategy, instrument, str(week), kept.relative_to(lake.root).as_posix(), sha256
-    )
+    keep_bundle(source, kept_path(lake, sha256), sha256=sha256, gate=gate)
+    return Promotion(strategy, instrument, str(week), f"models/bundles/{sha256}", sha256)
 
 
 def put_in_service(lake: Lake, found: Promotion) -> bool:
@@ -97,19 +99,21 @@ def put_in_service(lake: Lake, found: Promotion) -> bool:
 
     Raises:
         BundleError: The pointer that is there doesn't read.
+        Conflict: Somebody else moved it meanwhile.
     """
+    text = json.dumps(asdict(found), sort_keys=True, indent=1) + "\n"
     with changing_service(lake, found.strategy, found.instrument):
-        if not may_enter(lake, found.strategy, found.instrument, found.week):
+        current, tag = _read_pointer(lake, found.strategy, found.instrument)
+        if not _enters(current, found.week):
             return False
-        with replacing(pointer_path(lake, found.strategy, found.instrument)) as temporary:
-            temporary.write_text(json.dumps(asdict(found), sort_keys=True, indent=1) + "\n")
+        lake.objects.put_if(_pointer(found.strategy, found.instrument), text.encode(), tag)
     return True
 
 
 def changing_service(lake: Lake, strategy: str, instrument: str) -> AbstractContextManager[None]:
     """For the time of a block, nobody else changes what is in service: what `may_enter` said in it
     stays true."""
-    return sole_writer(pointer_path(lake, strategy, instrument))
+    return lake.sole_writer(_pointer(strategy, instrument))
 
 
 def may_enter(lake: Lake, strategy: str, instrument: str, week: date | str) -> bool:
@@ -118,7 +122,10 @@ def may_enter(lake: Lake, strategy: str, instrument: str, week: date | str) -> b
     Raises:
         BundleError: The pointer doesn't read.
     """
-    current = promotion(lake, strategy, instrument)
+    return _enters(promotion(lake, strategy, instrument), week)
+
+
+def _enters(current: Promotion | None, week: date | str) -> bool:
     return current is None or date.fromisoformat(current.week) <= date.fromisoformat(str(week))
 
 
@@ -128,15 +135,20 @@ def promotion(lake: Lake, strategy: str, instrument: str) -> Promotion | None:
     Raises:
         BundleError: The pointer doesn't read, or points out of the lake's models.
     """
+    return _read_pointer(lake, strategy, instrument)[0]
+
+
+def _read_pointer(lake: Lake, strategy: str, instrument: str) -> tuple[Promotion | None, str]:
+    """What the pointer says, and the tag of what says it."""
     pointer = pointer_path(lake, strategy, instrument)
     try:
-        text = pointer.read_text(encoding="utf-8")
+        content, stat = lake.objects.read(_pointer(strategy, instrument))
     except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
+        return None, UNWRITTEN
+    except OSError as error:
         raise _bad_pointer(pointer, str(error)) from None
     try:
-        found = Promotion(**json.loads(text))
+        found = Promotion(**json.loads(content.decode()))
         date.fromisoformat(found.week)
     except (ValueError, TypeError) as error:
         raise _bad_pointer(pointer, str(error)) from None
@@ -144,7 +156,7 @@ def promotion(lake: Lake, strategy: str, instrument: str) -> Promotion | None:
         found.manifest_sha256
     ):
         raise _bad_pointer(pointer, f"{found.bundle!r} is not a promoted bundle")
-    return found
+    return found, stat.tag
 
 
 def promoted(lake: Lake, strategy: str, instrument: str) -> Bundle | None:
@@ -156,14 +168,14 @@ def promoted(lake: Lake, strategy: str, instrument: str) -> Bundle | None:
     found = promotion(lake, strategy, instrument)
     if found is None:
         return None
-    folder = lake.root / found.bundle
+    folder = kept_path(lake, found.manifest_sha256)
     bundle, _ = load_kept(folder, sha256=found.manifest_sha256)
     again = _materialize("promotion", strategy, instrument, found.week)
     _check_owner(bundle, strategy, instrument, folder, again)
     return bundle
 
 
-def _check_owner(bundle: Bundle, strategy: str, instrument: str, where: Path, hint: str) -> None:
+def _check_owner(bundle: Bundle, strategy: str, instrument: str, where: Place, hint: str) -> None:
     if (bundle.manifest.strategy, bundle.manifest.instrument) != (strategy, instrument):
         raise BundleError(
             f"the bundle is of {bundle.manifest.strategy} on {bundle.manifest.instrument}, "
@@ -184,7 +196,7 @@ def _materialize(asset: str, strategy: str, instrument: str, week: date | str) -
     )
 
 
-def _bad_pointer(pointer: Path, why: str) -> BundleError:
+def _bad_pointer(pointer: Place, why: str) -> BundleError:
     again = _materialize("promotion", pointer.parent.name, pointer.name, "WEEK")
     return BundleError(
         f"the pointer to the bundle in service doesn't read ({why})",

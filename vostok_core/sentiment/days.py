@@ -10,7 +10,6 @@ import polars as pl
 from vostok_core.errors import MissingPartition
 from vostok_core.hashing import hash_frame
 from vostok_core.lake.files import PartitionInfo
-from vostok_core.lake.locks import sole_writer
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.market.instrument import Instrument
@@ -108,10 +107,21 @@ def write_news(
 
     Returns:
         What was written, by day.
+
+    Raises:
+        Conflict: Somebody else wrote news meanwhile all the same.
     """
-    with sole_writer(lake.root / "news"):
+    with lake.sole_writer("news"):
+        seen = {day: lake.seen("news", date=day) for day in {*days, day_of(now)}}
         return {
-            day: lake.write("news", frame, code_version=code_version, inputs=inputs, date=day)
+            day: lake.write(
+                "news",
+                frame,
+                code_version=code_version,
+                inputs=inputs,
+                over=seen[day],
+                date=day,
+            )
             for day, frame, inputs in news_days(lake, batch, days, now)
         }
 

@@ -83,7 +83,7 @@ def make_plan(
 
 def state_folder(project: Project, strategy: str, instrument: Instrument) -> Path:
     """Where the daemon of a strategy on an instrument keeps what it writes."""
-    return project.lake_root / project.settings.live.state / strategy / str(instrument.id)
+    return project.lake_home / project.settings.live.state / strategy / str(instrument.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,15 +71,16 @@ def _pack_asset(
         store = lake.open()
         for name, days in days_by_instrument(context.partition_keys):
             for interval in intervals:
+                place = {"pack": pack.name, "instrument": name, "interval": interval}
+                seen = store.seen_by_date("features", **place)
                 for day, frame, inputs in feature_frames(store, pack, name, interval, days):
                     info = store.write(
                         "features",
                         frame,
                         code_version=pack.hash,
                         inputs=inputs,
-                        pack=pack.name,
-                        instrument=name,
-                        interval=interval,
+                        over=seen[day],
+                        **place,
                         date=day,
                     )
                     if interval == intervals[0]:

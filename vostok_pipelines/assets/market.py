@@ -172,6 +172,10 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
             for day in days:
                 metadata: dict[str, object] = {}
                 intervals = sorted(settings.bars.intervals, key=parse_interval)
+                seen = {
+                    interval: store.seen("bars", instrument=name, interval=interval, date=day)
+                    for interval in intervals
+                }
                 made, inputs = market_days.bars_day(store, instrument, intervals, day)
                 for interval, frame in made.items():
                     info = store.write(
@@ -179,6 +183,7 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
                         frame,
                         code_version=market_days.CODE_VERSION,
                         inputs=inputs,
+                        over=seen[interval],
                         instrument=name,
                         interval=interval,
                         date=day,

@@ -29,12 +29,14 @@ def research_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
     ) -> dg.MaterializeResult:
         store = lake.open()
         for name, days in days_by_instrument(context.partition_keys):
+            seen = store.seen_by_date("ta_catalogue", instrument=name, interval="1m")
             for day, frame, inputs in ta_catalogue_days(store, name, "1m", days):
                 info = store.write(
                     "ta_catalogue",
                     frame,
                     code_version=CODE_VERSION,
                     inputs=inputs,
+                    over=seen[day],
                     instrument=name,
                     interval="1m",
                     date=day,
