@@ -43,8 +43,7 @@ def test_it_answers_what_a_folder_answers(lake: Lake, tmp_path: Path) -> None:
     folder = fill(Lake.open(tmp_path / "folder"))
     for sql in (
         "SELECT * FROM ticks ORDER BY date, trade_id",
-        "SELECT date, count(*) AS n, sum(price) AS p FROM ticks "
-        "WHERE date > '2024-03-02' GROUP BY 1 ORDER BY 1",
+        "SELECT date, sum(price) FROM ticks WHERE date > '2024-03-02' GROUP BY 1 ORDER BY 1",
         "SELECT * FROM bars",
         "SHOW TABLES",
         "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'ticks' ORDER BY 1",
