@@ -177,12 +177,15 @@ class Folder(Objects):
                     install_new(temporary, path)
                 except FileExistsError:
                     raise conflict(self.spoken(key)) from None
-                return stat
+                except OSError:
+                    pass  # a file system on which a file has one name
+                else:
+                    return stat
             # A rename can't be made to depend on what it replaces, so those that look first take
             # turns: of one table, for as long as looking and renaming take.
             with sole_writer(self.root / key.partition("/")[0]):
                 there = self.stat(key)
-                if there is None or there.tag != tag:
+                if (there.tag if there else UNWRITTEN) != tag:
                     raise conflict(self.spoken(key))
                 install(temporary, path)
         return stat

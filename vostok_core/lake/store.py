@@ -8,15 +8,13 @@ the row count, a hash of the content, the version of the code and the hashes of 
 
 from __future__ import annotations
 
-import io
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import quote, unquote
 
 import polars as pl
@@ -33,39 +31,18 @@ from vostok_core.lake.address import LakeAddress, Place, S3Address, S3Options, p
 from vostok_core.lake.files import fsync_directory as fsync_directory  # noqa: PLC0414
 from vostok_core.lake.files import replacing as replacing  # noqa: PLC0414
 from vostok_core.lake.objects import UNWRITTEN, Folder, Objects, Stat
+from vostok_core.lake.parquet import PartitionInfo as PartitionInfo  # noqa: PLC0414
+from vostok_core.lake.parquet import encode as encode  # noqa: PLC0414
+from vostok_core.lake.parquet import read_footer, read_rows
 from vostok_core.lake.tables import Table, table
 
 FORMAT_VERSION = 1
 MARKER = "vostok-lake.json"
-_FOOTER_KEY = "vostok"
-_ROW_GROUP = 262_144
-_FOOTER_SIZE = 65_536
-"""Bytes from the end of a file that are read for its footer; few footers are larger."""
+
+AT_ONCE = 16
+"""Requests to an object store that are under way together, where many are wanted."""
 
 Key = str | date
-
-
-@dataclass(frozen=True)
-class PartitionInfo:
-    """What the footer of a partition's file says about it.
-
-    Attributes:
-        path: The file: a path, or the name of an object.
-        rows: How many it has.
-        content_hash: Hash of them.
-        code_version: Version of the code that made them.
-        inputs: Hashes of what they were made from.
-        size: Of the file, in bytes.
-        tag: Changes whenever the file is written.
-    """
-
-    path: Place
-    rows: int
-    content_hash: str
-    code_version: str
-    inputs: Mapping[str, str]
-    size: int
-    tag: str = ""
 
 
 class Lake:
@@ -240,7 +217,7 @@ class Lake:
                 else self.objects.put_if(key, content, over)
             )
         except Conflict:
-            there = self._footer(key)
+            there = read_footer(self.objects, key)
             said = (content_hash, code_version, used)
             if there is None or (there.content_hash, there.code_version, there.inputs) != said:
                 raise
@@ -282,6 +259,31 @@ class Lake:
         ((info, frame),) = self._load(name, columns, keys)
         return info, frame
 
+    def load_days(
+        self,
+        name: str,
+        days: Iterable[date],
+        /,
+        *,
+        columns: Sequence[str] | None = None,
+        **keys: Key,
+    ) -> Iterator[tuple[PartitionInfo, pl.DataFrame]]:
+        """As `load`, of some days in the order given; of an object store several at a time.
+
+        Raises:
+            MissingPartition: One has not been written.
+            CorruptPartition: One doesn't read.
+        """
+
+        def load(day: date) -> tuple[PartitionInfo, pl.DataFrame]:
+            return self.load(name, columns=columns, **keys, date=day)
+
+        if isinstance(self.objects, Folder):
+            yield from map(load, days)
+        else:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                yield from pool.map(load, days)
+
     def info(self, name: str, /, **keys: Key) -> PartitionInfo:
         """What the footer of a partition says; of a partition with parts, the parts combined.
 
@@ -312,7 +314,7 @@ class Lake:
         Raises:
             CorruptPartition: A footer is absent or doesn't read.
         """
-        found = [self._footer(key) for key in self._part_keys(name, keys)]
+        found = [read_footer(self.objects, key) for key in self._part_keys(name, keys)]
         return [info for info in found if info is not None]
 
     def read_parts(self, name: str, /, **keys: Key) -> list[tuple[PartitionInfo, pl.DataFrame]]:
@@ -327,7 +329,7 @@ class Lake:
     def _load(
         self, name: str, columns: Sequence[str] | None, keys: Mapping[str, Key]
     ) -> list[tuple[PartitionInfo, pl.DataFrame]]:
-        found = [self._rows(key, columns) for key in self._part_keys(name, keys)]
+        found = [read_rows(self.objects, key, columns) for key in self._part_keys(name, keys)]
         loaded = [each for each in found if each is not None]
         if not loaded:
             raise self._missing(name, keys)
@@ -340,47 +342,6 @@ class Lake:
         if not table(name).many_parts:
             return [_part_key(folder)]
         return [key for key in self.objects.names(folder) if _is_part(key)]
-
-    def _rows(
-        self, key: str, columns: Sequence[str] | None
-    ) -> tuple[PartitionInfo, pl.DataFrame] | None:
-        """The footer and the rows of a file; None where there is none."""
-        # By one open file: given a path, polars opens it twice, for its footer and for its rows,
-        # and a partition swapped in between would be read with the other's footer. It would also
-        # expand `*`.
-        where = self.objects.place(key)
-        try:
-            with self.objects.open(key) as (file, stat):
-                info = _info(where, file, stat)
-                file.seek(0)
-                return info, pl.read_parquet(
-                    file, columns=list(columns) if columns else None, hive_partitioning=False
-                )
-        except FileNotFoundError:
-            return None
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise CorruptPartition(
-                f"the file doesn't read ({str(error).splitlines()[0]})",
-                where=where,
-                hint="delete it and materialize the partition again",
-            ) from error
-
-    def _footer(self, key: str) -> PartitionInfo | None:
-        """What the footer of a file says; None where there is none."""
-        where = self.objects.place(key)
-        try:
-            with self.objects.open_end(key, _FOOTER_SIZE) as (file, stat):
-                try:
-                    return _info(where, file, stat)
-                except pl.exceptions.PolarsError:
-                    if stat.size <= _FOOTER_SIZE:
-                        raise
-            with self.objects.open(key) as (file, stat):  # a larger footer, or none
-                return _info(where, file, stat)
-        except FileNotFoundError:
-            return None
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise _no_footer(where) from error
 
     def _missing(self, name: str, keys: Mapping[str, Key]) -> MissingPartition:
         return MissingPartition(
@@ -447,28 +408,6 @@ class Lake:
         return frame.select(names + [c for c in frame.columns if c not in declared.schema])
 
 
-def encode(
-    frame: pl.DataFrame, content_hash: str, code_version: str, inputs: Mapping[str, str]
-) -> bytes:
-    """The file of a partition."""
-    footer = {
-        "rows": frame.height,
-        "content_hash": content_hash,
-        "code_version": code_version,
-        "inputs": dict(inputs),
-    }
-    buffer = io.BytesIO()
-    frame.write_parquet(
-        buffer,
-        compression="zstd",
-        compression_level=3,
-        statistics=True,
-        row_group_size=_ROW_GROUP,
-        metadata={_FOOTER_KEY: json.dumps(footer, sort_keys=True)},
-    )
-    return buffer.getvalue()
-
-
 def _objects(address: LakeAddress, options: S3Options | None, home: Path | None) -> Objects:
     if not isinstance(address, S3Address):
         return Folder(address)
@@ -499,31 +438,6 @@ def _is_part(key: str) -> bool:
 def _quoted(value: Key) -> str:
     """A key as one component of a path; what DuckDB's patterns know as special is escaped."""
     return quote(str(value), safe=" .-_:")
-
-
-def _info(path: Place, file: BinaryIO, stat: Stat) -> PartitionInfo:
-    metadata = pl.read_parquet_metadata(file)
-    try:
-        footer = json.loads(metadata[_FOOTER_KEY])
-        return PartitionInfo(
-            path,
-            footer["rows"],
-            footer["content_hash"],
-            footer["code_version"],
-            footer["inputs"],
-            stat.size,
-            stat.tag,
-        )
-    except (KeyError, ValueError) as error:
-        raise _no_footer(path) from error
-
-
-def _no_footer(path: Place) -> CorruptPartition:
-    return CorruptPartition(
-        "the file has no readable Vostok footer",
-        where=path,
-        hint="delete it and materialize the partition again",
-    )
 
 
 def _spoken(keys: Mapping[str, Key]) -> str:

@@ -156,8 +156,8 @@ class _Known:
         # Of every day: an edited item may be dated anew, however long ago it was first seen.
         self.ids = [
             item
-            for day in lake.days("news")
-            for item in lake.read("news", columns=["item_id"], date=day)["item_id"].to_list()
+            for _, items in lake.load_days("news", lake.days("news"), columns=["item_id"])
+            for item in items["item_id"].to_list()
         ]
         self._feeds: dict[date, dict[str, str]] = {}
 
