@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from datetime import date
 from pathlib import Path
 
@@ -25,7 +26,9 @@ from tests.live.daemon_world import (
 )
 from tests.pipelines.conftest import FIRST, LAST, SETTINGS, A
 from tests.pipelines.conftest import STRATEGY as STRATEGY_FILE
+from tests.store.proxy import Request, between
 from tests.store.server import Server
+from vostok_core.errors import Conflict
 from vostok_core.hashing import hash_frame
 from vostok_core.lake.catalog import query
 from vostok_core.lake.store import Lake
@@ -35,6 +38,8 @@ from vostok_core.models.bundle_folder import load_bundle
 from vostok_core.models.registry import bundle_path
 from vostok_core.project import Project, find_project
 from vostok_live.service import client
+from vostok_pipelines.arrivals import ArrivalsReader
+from vostok_pipelines.launch import Launcher
 
 ROOT = Path(__file__).resolve().parents[2]
 WEEK = date(2024, 3, 11)
@@ -97,6 +102,10 @@ def test_the_same_files_come_to_the_same_decision_in_a_folder_and_at_s3(
         asked = "SELECT rule, verdict, decision FROM promotions ORDER BY rule"
         decisions[kind] = json.loads(vostok(project, "sql", asked, "--format", "json"))
         found[kind] = contents(lake)
+        look = ArrivalsReader(project).look
+        arrived = look(lake, project.settings.instrument(A), LAST, time.monotonic() + 60)
+        assert arrived is not None
+        assert (len(arrived.landed), list(arrived.open)) == (15, [])
         state = json.loads(vostok(project, "doctor", "--json"))
         lakes = [each for each in state if each["name"] == "lake"]
         assert [each["status"] for each in lakes] == ["ok"]
@@ -110,6 +119,36 @@ def test_the_same_files_come_to_the_same_decision_in_a_folder_and_at_s3(
     again = vostok(project, *landing)
     assert "landed" in again
     assert contents(lake) == found["s3"]
+
+
+@pytest.mark.timeout(600)
+def test_a_run_that_was_overtaken_fails_and_undoes_nothing(
+    history: Path, s3_address: str, s3_server: Server, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("DAGSTER_HOME", "/nowhere")
+    with between(s3_server.port) as proxy:
+        place = f'{s3_address}"\nendpoint = "{proxy.url}'
+        project = make_project(tmp_path / "project", history, place)
+        shutil.copytree(history / "archive", project.lake_home / "archive")
+        launcher = Launcher(project)
+        launcher.materialize(["landed", "ticks", "klines", "quality", "bars"], A, FIRST, FIRST)
+        lake = Lake.open(s3_address)
+        keys = {"instrument": A, "interval": "1m", "date": FIRST}
+        bars = lake.read("bars", **keys)
+        overtaking = []
+
+        def fault(request: Request) -> None:
+            if request.is_conditional and "/bars/" in request.path and not overtaking:
+                overtaking.append(lake.write("bars", bars.head(7), code_version="other", **keys))
+
+        proxy.fault = fault
+        with pytest.raises(Conflict, match="run it again") as caught:
+            launcher.materialize(["bars"], A, FIRST, FIRST)
+        assert "run " in str(caught.value.where)
+        assert lake.info("bars", **keys) == overtaking[0]
+        launcher.materialize(["bars"], A, FIRST, FIRST)
+        assert lake.read("bars", **keys).equals(bars)
 
 
 @pytest.mark.timeout(600)

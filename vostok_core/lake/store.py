@@ -357,19 +357,28 @@ class Lake:
             ValueError: The fixed keys don't lead the path, or are all there are.
         """
         declared = table(name)
-        leading = declared.keys[: len(fixed)]
-        if set(fixed) != set(leading) or len(leading) == len(declared.keys):
-            raise ValueError(f"keys that lead {declared.keys} must be fixed, not {tuple(fixed)}")
-        prefix = f"{declared.keys[len(leading)]}="
+        folder = self._leading(declared, fixed)
+        if len(fixed) == len(declared.keys):
+            raise ValueError(f"one of {declared.keys} must be left open")
+        prefix = f"{declared.keys[len(fixed)]}="
         return sorted(
             unquote(entry[len(prefix) :])
-            for entry in self.objects.below(self._below(declared, fixed))
+            for entry in self.objects.below(folder)
             if entry.startswith(prefix)
         )
 
     def days(self, name: str, /, **fixed: Key) -> list[date]:
-        """The days that have been written, sorted; all keys before `date` must be given."""
-        return sorted({date.fromisoformat(found[-1]) for found, _ in self.listed(name, **fixed)})
+        """The days that have been written, sorted; all keys before `date` must be given.
+
+        Raises:
+            ValueError: They are not.
+        """
+        declared = table(name)
+        if len(fixed) != len(declared.keys) - 1:
+            raise ValueError(f"all of {declared.keys} but the last must be fixed")
+        folder = self._leading(declared, fixed)
+        found = (_keys_of(declared, folder, key) for key in self.objects.names(folder))
+        return sorted({date.fromisoformat(keys[-1]) for keys in found if keys})
 
     def listed(self, name: str, /, **fixed: Key) -> list[tuple[tuple[str, ...], Stat]]:
         """The files of a table, and the values of the keys that are not fixed; nothing is opened.
@@ -382,17 +391,16 @@ class Lake:
             ValueError: The fixed keys don't lead the path.
         """
         declared = table(name)
-        open_keys = declared.keys[len(fixed) :]
+        folder = self._leading(declared, fixed)
+        found = (
+            (_keys_of(declared, folder, stat.key), stat) for stat in self.objects.stats(folder)
+        )
+        return [(keys, stat) for keys, stat in found if keys is not None]
+
+    def _leading(self, declared: Table, fixed: Mapping[str, Key]) -> str:
         if set(fixed) != set(declared.keys[: len(fixed)]):
             raise ValueError(f"keys that lead {declared.keys} must be fixed, not {tuple(fixed)}")
-        folder = self._below(declared, fixed)
-        found = []
-        for stat in self.objects.stats(folder):
-            *parts, file = stat.key[len(folder) + 1 :].split("/")
-            named = [part.partition("=") for part in parts]
-            if tuple(key for key, _, _ in named) == open_keys and _is_part(file):
-                found.append((tuple(unquote(value) for _, _, value in named), stat))
-        return found
+        return self._below(declared, fixed)
 
     @staticmethod
     def _below(declared: Table, keys: Mapping[str, Key]) -> str:
@@ -428,6 +436,17 @@ def _make_marker(objects: Objects) -> bytes:
 
 def _part_key(folder: str, part: str = "0") -> str:
     return f"{folder}/part-{_quoted(part)}.parquet"
+
+
+def _keys_of(declared: Table, folder: str, key: str) -> tuple[str, ...] | None:
+    """The values of the keys below a folder of a table that a file's name holds; None for what is
+    no file of the table."""
+    *parts, file = key[len(folder) + 1 :].split("/")
+    named = [part.partition("=") for part in parts]
+    open_keys = declared.keys[folder.count("/") :]
+    if tuple(name for name, _, _ in named) != open_keys or not _is_part(file):
+        return None
+    return tuple(unquote(value) for _, _, value in named)
 
 
 def _is_part(key: str) -> bool:
