@@ -39,7 +39,7 @@ def settings_page() -> str:
         "",
         "| variable | meaning |",
         "|---|---|",
-        "| `VOSTOK_LAKE` | folder of the lake; `--lake` wins over it |",
+        "| `VOSTOK_LAKE` | folder or address of the lake; `--lake` wins over it |",
         "| `VOSTOK_PROJECT` | folder of the project, instead of the nearest one upward |",
         "| `VOSTOK_SHARED` | folder of real market data for the tests |",
         "",

@@ -100,7 +100,7 @@ class BarSettings(Section):
 
 
 class SourceSettings(Section):
-    """Where files come from; paths are relative to the lake."""
+    """Where files come from; paths are relative to the lake, or to its home where it is at s3://."""
 
     archives: Mapping[str, str] = Field(
         {"binance": "archive/binance", "demo": "archive/demo"},
@@ -148,7 +148,8 @@ class LiveSettings(Section):
 
     state: str = Field(
         "live",
-        description="folder inside the lake; each strategy and instrument has its journal in it",
+        description="folder inside the lake or its home; each strategy and instrument has its "
+        "journal in it",
     )
     capital: Decimal | None = Field(
         None, gt=0, description="quote to begin with; by default all that is free then"

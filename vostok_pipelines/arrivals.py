@@ -18,7 +18,7 @@ from threading import Lock
 from vostok_core.features.currency import FeatureCurrency
 from vostok_core.features.registry import packs
 from vostok_core.hashing import hash_value
-from vostok_core.lake.files import PartitionInfo
+from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.remembering import RememberingLake
 from vostok_core.lake.store import Lake
 from vostok_core.market.days import (

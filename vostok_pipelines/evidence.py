@@ -11,7 +11,7 @@ from vostok_core.backtest.metrics import statistics_frame
 from vostok_core.backtest.path import backtest_hint, evidence_path, require_current_path
 from vostok_core.backtest.simulator import SimulationResult
 from vostok_core.errors import StalePartition
-from vostok_core.lake.files import PartitionInfo
+from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.store import Lake
 from vostok_core.market.instrument import Instrument
 from vostok_core.promotion.trials import TrialKey, log_trial

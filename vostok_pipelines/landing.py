@@ -20,8 +20,8 @@ import polars as pl
 
 from vostok_core.errors import SourceFormatError, UnknownName, UsageError
 from vostok_core.hashing import hash_frame
-from vostok_core.lake.files import PartitionInfo
 from vostok_core.lake.objects import UNWRITTEN
+from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.market.days import (

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from vostok_core.lake.address import Place
-from vostok_core.lake.files import PartitionInfo
+from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.tables import Table
 
 

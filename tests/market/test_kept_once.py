@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from vostok_core.errors import MissingPartition
-from vostok_core.lake.files import PartitionInfo
+from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import TIME
 from vostok_core.market.days import ARCHIVE, LANDING_VERSION, ORDER

@@ -159,17 +159,17 @@ def test_a_killed_writer_leaves_the_old_partition_or_the_new_one(
         import sys
         from pathlib import Path
         import polars as pl
-        from vostok_core.lake.store import Lake, encode
+        from vostok_core.lake.store import Lake
         lake = Lake.open(sys.argv[1], home=Path(sys.argv[2]))
         frame = pl.read_parquet(sys.argv[3])
-        key = lake.folder("ticks", instrument=sys.argv[4], date=sys.argv[5]) + "/part-0.parquet"
+        keys = {"instrument": sys.argv[4], "date": sys.argv[5]}
         print("ready", flush=True)
         turn = 0
         while True:
             turn += 1
             rows = frame.with_columns(price=pl.col("price") + turn)
-            seen = lake.seen("ticks", instrument=sys.argv[4], date=sys.argv[5])
-            lake.objects.put_if(key, encode(rows, str(turn), str(turn), {}), seen)
+            seen = lake.seen("ticks", **keys)
+            lake.write("ticks", rows, code_version=str(turn), over=seen, **keys)
             print(turn, flush=True)
         """
     )

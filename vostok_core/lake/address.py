@@ -124,6 +124,10 @@ class Remote:
         return head if dot and head else self.name
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        return tuple(self.key.split("/"))
+
+    @property
     def parent(self) -> Self:
         return type(self)(self.objects, self.key.rpartition("/")[0])
 

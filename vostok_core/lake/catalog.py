@@ -27,7 +27,7 @@ import polars as pl
 from vostok_core.errors import CorruptPartition, UsageError
 from vostok_core.lake.address import Place
 from vostok_core.lake.atomic import replacing
-from vostok_core.lake.files import columns_hash
+from vostok_core.lake.parquet import columns_hash, read_footer
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import TABLES, TIME, Table
 
@@ -262,7 +262,7 @@ def _differ(lake: Lake, table: Table) -> bool:
     now = columns_hash(table.schema)
     for _, stat in lake.listed(table.name):
         try:
-            info = lake.footer(stat.key)
+            info = read_footer(lake.objects, stat.key)
         except CorruptPartition:
             continue  # whoever reads it says so
         if info is not None and info.columns != now:

@@ -184,10 +184,13 @@ class Folder(Objects):
                     install_new(temporary, path)
                 except FileExistsError:
                     raise conflict(self.spoken(key)) from None
-                return stat
+                except OSError:
+                    pass  # a file system on which a file has one name
+                else:
+                    return stat
             with self._turn(key):
                 there = self.stat(key)
-                if there is None or there.tag != tag:
+                if (there.tag if there else UNWRITTEN) != tag:
                     raise conflict(self.spoken(key))
                 install(temporary, path)
         return stat

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vostok_core.errors import CorruptPartition
-from vostok_core.lake.files import PartitionInfo
 from vostok_core.lake.objects import Folder, Objects, Stat
-from vostok_core.lake.store import Key, Lake
+from vostok_core.lake.parquet import PartitionInfo, read_footer
+from vostok_core.lake.store import AT_ONCE, Key, Lake
 from vostok_core.lake.tables import table
 
 _AHEAD = 32
 """Partitions whose footers are asked for at once, of an object store: the next ones in order are
 wanted next as a rule."""
 
-_AT_ONCE = 16
 _KEPT = 50_000
 
 _footers: dict[tuple[Objects, str], tuple[str, PartitionInfo]] = {}
@@ -105,7 +104,10 @@ class RememberingLake(Lake):
             return []
         if any(self._known(stat) is None for stat in listing.files[folder]):
             self._read_ahead(stat for each in listing.after(folder) for stat in listing.files[each])
-        found = (self._known(stat) or self.footer(stat.key) for stat in listing.files[folder])
+        found = (
+            self._known(stat) or read_footer(self.objects, stat.key)
+            for stat in listing.files[folder]
+        )
         return [info for info in found if info is not None]
 
     def _known(self, stat: Stat) -> PartitionInfo | None:
@@ -118,7 +120,7 @@ class RememberingLake(Lake):
         wanted = [stat.key for stat in stats if self._known(stat) is None]
         if len(_footers) + len(wanted) > _KEPT:
             _footers.clear()
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             for key, info in zip(wanted, pool.map(self._tried, wanted), strict=True):
                 if info is not None:
                     self._seen[key] = info
@@ -126,6 +128,6 @@ class RememberingLake(Lake):
 
     def _tried(self, key: str) -> PartitionInfo | None:
         try:
-            return self.footer(key)
+            return read_footer(self.objects, key)
         except CorruptPartition:  # it is said of the one that is asked for
             return None

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date
@@ -29,22 +30,21 @@ from vostok_core.errors import (
 from vostok_core.hashing import hash_frame
 from vostok_core.lake.address import LakeAddress, Place, S3Address, S3Options, parse_address
 from vostok_core.lake.encoding import encoding
-from vostok_core.lake.files import (
-    UNREADABLE,
+from vostok_core.lake.objects import UNWRITTEN, Folder, Objects, Stat
+from vostok_core.lake.parquet import (
     PartitionInfo,
     columns_hash,
     encode,
-    no_footer,
-    read_info,
+    read_footer,
     read_rows,
 )
-from vostok_core.lake.objects import UNWRITTEN, Folder, Objects, Stat
 from vostok_core.lake.tables import Table, table
 
 FORMAT_VERSION = 1
 MARKER = "vostok-lake.json"
-_FOOTER_SIZE = 65_536
-"""Bytes from the end of a file that are read for its footer; few footers are larger."""
+
+AT_ONCE = 16
+"""Requests to an object store that are under way together, where many are wanted."""
 
 Key = str | date
 
@@ -229,7 +229,7 @@ class Lake:
                 else self.objects.put_if(key, content, over)
             )
         except Conflict:
-            there = self.footer(key)
+            there = read_footer(self.objects, key)
             said = (info.content_hash, code_version, info.inputs)
             if there is None or (there.content_hash, there.code_version, there.inputs) != said:
                 raise
@@ -335,6 +335,31 @@ class Lake:
         ((info, frame),) = self._load(name, columns, keys)
         return info, frame
 
+    def load_days(
+        self,
+        name: str,
+        days: Iterable[date],
+        /,
+        *,
+        columns: Sequence[str] | None = None,
+        **keys: Key,
+    ) -> Iterator[tuple[PartitionInfo, pl.DataFrame]]:
+        """As `load`, of some days in the order given; of an object store several at a time.
+
+        Raises:
+            MissingPartition: One has not been written.
+            CorruptPartition: One doesn't read.
+        """
+
+        def load(day: date) -> tuple[PartitionInfo, pl.DataFrame]:
+            return self.load(name, columns=columns, **keys, date=day)
+
+        if isinstance(self.objects, Folder):
+            yield from map(load, days)
+        else:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                yield from pool.map(load, days)
+
     def info(self, name: str, /, **keys: Key) -> PartitionInfo:
         """What the footer of a partition says; of a partition with parts, the parts combined.
 
@@ -365,7 +390,7 @@ class Lake:
         Raises:
             CorruptPartition: A footer is absent or doesn't read.
         """
-        found = [self.footer(key) for key in self._part_keys(name, keys)]
+        found = [read_footer(self.objects, key) for key in self._part_keys(name, keys)]
         return [info for info in found if info is not None]
 
     def read_parts(self, name: str, /, **keys: Key) -> list[tuple[PartitionInfo, pl.DataFrame]]:
@@ -384,7 +409,7 @@ class Lake:
             MissingPartition: It isn't there.
             CorruptPartition: It doesn't read.
         """
-        found = self._rows(_part_key(self.folder(name, **keys), part), None)
+        found = read_rows(self.objects, _part_key(self.folder(name, **keys), part), table(name))
         if found is None:
             raise self._missing(name, keys)
         return found[1]
@@ -392,7 +417,8 @@ class Lake:
     def _load(
         self, name: str, columns: Sequence[str] | None, keys: Mapping[str, Key]
     ) -> list[tuple[PartitionInfo, pl.DataFrame]]:
-        found = [self._rows(key, columns) for key in self._part_keys(name, keys)]
+        declared, files = table(name), self._part_keys(name, keys)
+        found = [read_rows(self.objects, key, declared, columns) for key in files]
         loaded = [each for each in found if each is not None]
         if not loaded:
             raise self._missing(name, keys)
@@ -405,42 +431,6 @@ class Lake:
         if not table(name).many_parts:
             return [_part_key(folder)]
         return [key for key in self.objects.names(folder) if _is_part(key)]
-
-    def _rows(
-        self, key: str, columns: Sequence[str] | None
-    ) -> tuple[PartitionInfo, pl.DataFrame] | None:
-        """The footer and the rows of a file; None where there is none."""
-        where = self.objects.place(key)
-        declared = table(key.partition("/")[0])
-        try:
-            with self.objects.open(key) as (file, stat):
-                return read_rows(file, where, stat, declared, columns)
-        except FileNotFoundError:
-            return None
-
-    def footer(self, key: str) -> PartitionInfo | None:
-        """What the footer of a file says; None where there is none.
-
-        Args:
-            key: The name of the file, relative to the lake.
-
-        Raises:
-            CorruptPartition: It is absent or doesn't read.
-        """
-        where = self.objects.place(key)
-        try:
-            with self.objects.open_end(key, _FOOTER_SIZE) as (file, stat):
-                try:
-                    return read_info(file, where, stat)
-                except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-                    if stat.size <= _FOOTER_SIZE:
-                        raise
-            with self.objects.open(key) as (file, stat):  # a larger footer, or none
-                return read_info(file, where, stat)
-        except FileNotFoundError:
-            return None
-        except UNREADABLE as error:
-            raise no_footer(where) from error
 
     def _missing(self, name: str, keys: Mapping[str, Key]) -> MissingPartition:
         return MissingPartition(
@@ -456,19 +446,28 @@ class Lake:
             ValueError: The fixed keys don't lead the path, or are all there are.
         """
         declared = table(name)
-        leading = declared.keys[: len(fixed)]
-        if set(fixed) != set(leading) or len(leading) == len(declared.keys):
-            raise ValueError(f"keys that lead {declared.keys} must be fixed, not {tuple(fixed)}")
-        prefix = f"{declared.keys[len(leading)]}="
+        folder = self._leading(declared, fixed)
+        if len(fixed) == len(declared.keys):
+            raise ValueError(f"one of {declared.keys} must be left open")
+        prefix = f"{declared.keys[len(fixed)]}="
         return sorted(
             unquote(entry[len(prefix) :])
-            for entry in self.objects.below(self._below(declared, fixed))
+            for entry in self.objects.below(folder)
             if entry.startswith(prefix)
         )
 
     def days(self, name: str, /, **fixed: Key) -> list[date]:
-        """The days that have been written, sorted; all keys before `date` must be given."""
-        return sorted({date.fromisoformat(found[-1]) for found, _ in self.listed(name, **fixed)})
+        """The days that have been written, sorted; all keys before `date` must be given.
+
+        Raises:
+            ValueError: They are not.
+        """
+        declared = table(name)
+        if len(fixed) != len(declared.keys) - 1:
+            raise ValueError(f"all of {declared.keys} but the last must be fixed")
+        folder = self._leading(declared, fixed)
+        found = (_keys_of(declared, folder, key) for key in self.objects.names(folder))
+        return sorted({date.fromisoformat(keys[-1]) for keys in found if keys})
 
     def listed(self, name: str, /, **fixed: Key) -> list[tuple[tuple[str, ...], Stat]]:
         """The files of a table, and the values of the keys that are not fixed; nothing is opened.
@@ -481,17 +480,16 @@ class Lake:
             ValueError: The fixed keys don't lead the path.
         """
         declared = table(name)
-        open_keys = declared.keys[len(fixed) :]
+        folder = self._leading(declared, fixed)
+        found = (
+            (_keys_of(declared, folder, stat.key), stat) for stat in self.objects.stats(folder)
+        )
+        return [(keys, stat) for keys, stat in found if keys is not None]
+
+    def _leading(self, declared: Table, fixed: Mapping[str, Key]) -> str:
         if set(fixed) != set(declared.keys[: len(fixed)]):
             raise ValueError(f"keys that lead {declared.keys} must be fixed, not {tuple(fixed)}")
-        folder = self._below(declared, fixed)
-        found = []
-        for stat in self.objects.stats(folder):
-            *parts, file = stat.key[len(folder) + 1 :].split("/")
-            named = [part.partition("=") for part in parts]
-            if tuple(key for key, _, _ in named) == open_keys and _is_part(file):
-                found.append((tuple(unquote(value) for _, _, value in named), stat))
-        return found
+        return self._below(declared, fixed)
 
     @staticmethod
     def _below(declared: Table, keys: Mapping[str, Key]) -> str:
@@ -530,6 +528,17 @@ def _make_marker(objects: Objects) -> bytes:
 
 def _part_key(folder: str, part: str = "0") -> str:
     return f"{folder}/part-{_quoted(part)}.parquet"
+
+
+def _keys_of(declared: Table, folder: str, key: str) -> tuple[str, ...] | None:
+    """The values of the keys below a folder of a table that a file's name holds; None for what is
+    no file of the table."""
+    *parts, file = key[len(folder) + 1 :].split("/")
+    named = [part.partition("=") for part in parts]
+    open_keys = declared.keys[folder.count("/") :]
+    if tuple(name for name, _, _ in named) != open_keys or not _is_part(file):
+        return None
+    return tuple(unquote(value) for _, _, value in named)
 
 
 def _is_part(key: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 from vostok_core.errors import StalePartition
-from vostok_core.lake.files import PartitionInfo
+from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.remembering import RememberingLake
 from vostok_core.lake.staleness import Stale, commands
 from vostok_core.lake.store import Lake

@@ -14,7 +14,7 @@ import polars as pl
 
 from vostok_core.errors import DataError, MissingPartition, UsageError
 from vostok_core.hashing import hash_value
-from vostok_core.lake.files import PartitionInfo
+from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.store import Lake
 from vostok_core.market.bars import bars_from_klines, day_bars
 from vostok_core.market.findings import Finding, findings_frame

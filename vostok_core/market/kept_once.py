@@ -16,7 +16,7 @@ import polars as pl
 
 from vostok_core.errors import MissingPartition
 from vostok_core.hashing import hash_frame
-from vostok_core.lake.files import PartitionInfo
+from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.store import Lake
 
 Keys = Mapping[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from vostok_core.lake.files import PartitionInfo
+from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.store import Lake
 from vostok_core.market.days import (
     CODE_VERSION,

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from vostok_core.lake.files import PartitionInfo
 from vostok_core.lake.objects import UNWRITTEN
+from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.store import Lake
 
 TrialKey = tuple[str, str]

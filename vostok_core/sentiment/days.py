@@ -9,7 +9,7 @@ import polars as pl
 
 from vostok_core.errors import MissingPartition
 from vostok_core.hashing import hash_frame
-from vostok_core.lake.files import PartitionInfo
+from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.market.instrument import Instrument
@@ -157,8 +157,8 @@ class _Known:
         # Of every day: an edited item may be dated anew, however long ago it was first seen.
         self.ids = [
             item
-            for day in lake.days("news")
-            for item in lake.read("news", columns=["item_id"], date=day)["item_id"].to_list()
+            for _, items in lake.load_days("news", lake.days("news"), columns=["item_id"])
+            for item in items["item_id"].to_list()
         ]
         self._feeds: dict[date, dict[str, str]] = {}
 

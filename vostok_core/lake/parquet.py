@@ -1,8 +1,7 @@
-"""The file of a partition: its rows, and the footer that says what they are.
+"""One Parquet file of a partition: its bytes, its rows, its footer.
 
 The footer carries the row count, a hash of the content, the version of the code and the hashes of
-the inputs, and a seal of itself. Where a file lies, and that it appears whole, is the business of
-`objects`.
+the inputs, and a seal of itself.
 """
 
 from __future__ import annotations
@@ -19,11 +18,14 @@ from vostok_core.errors import CorruptPartition, StalePartition, UsageError
 from vostok_core.hashing import hash_value
 from vostok_core.lake.address import Place
 from vostok_core.lake.encoding import write_parquet
-from vostok_core.lake.objects import Stat
+from vostok_core.lake.objects import Objects, Stat
 from vostok_core.lake.tables import Table
 
 _FOOTER_KEY = "vostok"
 _SEAL = 16  # hex digits
+_FOOTER_SIZE = 65_536
+"""Bytes from the end of a file that are read for its footer; few footers are larger."""
+
 UNREADABLE = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """What reading a damaged file raises; Polars panics at some kinds of damage."""
 
@@ -84,14 +86,13 @@ def columns_hash(names: Iterable[str]) -> str:
 
 
 def read_rows(
-    file: BinaryIO, where: Place, stat: Stat, declared: Table, columns: Sequence[str] | None
-) -> tuple[PartitionInfo, pl.DataFrame]:
-    """What the footer of a file says, and its rows.
+    objects: Objects, key: str, declared: Table, columns: Sequence[str] | None = None
+) -> tuple[PartitionInfo, pl.DataFrame] | None:
+    """The footer and the rows of a file; None where there is none.
 
     Args:
-        file: The file, open for reading.
-        where: Its place.
-        stat: What is known of it.
+        objects: What the lake lies on.
+        key: Name of the file.
         declared: The table that it is of.
         columns: Those that are wanted; by default all.
 
@@ -102,20 +103,46 @@ def read_rows(
     """
     # By one open file: given a path, polars opens it twice, for its footer and for its rows, and a
     # partition swapped in between would be read with the other's footer. It would also expand `*`.
+    where = objects.place(key)
     try:
-        info = read_info(file, where, stat)
-        file.seek(0)
-        there = list(pl.read_parquet_schema(file))
-        if info.columns not in ("", columns_hash(there)):
-            raise no_footer(where)
-        asked = [name for name in columns or there if name in there]
-        file.seek(0)
-        frame = pl.read_parquet(file, columns=asked, hive_partitioning=False)
+        with objects.open(key) as (file, stat):
+            info = read_info(file, where, stat)
+            file.seek(0)
+            there = list(pl.read_parquet_schema(file))
+            if info.columns not in ("", columns_hash(there)):
+                raise no_footer(where)
+            asked = [name for name in columns or there if name in there]
+            file.seek(0)
+            frame = pl.read_parquet(file, columns=asked, hive_partitioning=False)
+    except FileNotFoundError:
+        return None
     except UNREADABLE as error:
         raise CorruptPartition(
             f"the file doesn't read ({str(error).splitlines()[0]})", where=where, hint=AGAIN
         ) from error
     return info, _as_declared(frame, declared, columns, where)
+
+
+def read_footer(objects: Objects, key: str) -> PartitionInfo | None:
+    """What the footer of a file says; None where there is no file.
+
+    Raises:
+        CorruptPartition: It is absent or doesn't read.
+    """
+    where = objects.place(key)
+    try:
+        with objects.open_end(key, _FOOTER_SIZE) as (file, stat):
+            try:
+                return read_info(file, where, stat)
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+                if stat.size <= _FOOTER_SIZE:
+                    raise
+        with objects.open(key) as (file, stat):  # a larger footer, or none
+            return read_info(file, where, stat)
+    except FileNotFoundError:
+        return None
+    except UNREADABLE as error:
+        raise no_footer(where) from error
 
 
 def _as_declared(
