@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import polars as pl
@@ -35,7 +35,7 @@ class PartitionInfo:
         code_version: Version of the code that made them.
         inputs: Hashes of what they were made from.
         size: Of the file, in bytes.
-        tag: Changes whenever the file is written.
+        tag: Changes whenever the file is written; two that differ in it alone are equal.
     """
 
     path: Place
@@ -44,7 +44,7 @@ class PartitionInfo:
     code_version: str
     inputs: Mapping[str, str]
     size: int
-    tag: str = ""
+    tag: str = field(default="", compare=False)
 
 
 def encode(
