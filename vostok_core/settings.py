@@ -346,6 +346,12 @@ def read_toml(path: Path, error: type[UsageError]) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise error("the file doesn't exist", where=path, hint="check the path") from None
+    except OSError as problem:
+        raise error(
+            f"the file can't be read ({problem.strerror})",
+            where=path,
+            hint="check what it is, and its rights",
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise error(f"not valid TOML: {problem}", where=path, hint="see https://toml.io") from None
 

@@ -1,5 +1,6 @@
 """Everything Dagster knows of a project, merged: the module that `workspace.yaml` names."""
 
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -15,10 +16,13 @@ from vostok_pipelines.assets.news import news_assets
 from vostok_pipelines.assets.research import research_assets
 from vostok_pipelines.assets.strategies import strategy_assets
 from vostok_pipelines.jobs import jobs
+from vostok_pipelines.left_out import notes
 from vostok_pipelines.partitions import Partitions
 from vostok_pipelines.resources import LakeResource
 from vostok_pipelines.schedules import schedules
 from vostok_pipelines.sensors import sensors
+
+_log = logging.getLogger("dagster.vostok")  # below Dagster's own, so that it is shown as its lines
 
 
 def build_definitions(project: Project) -> dg.Definitions:
@@ -52,5 +56,11 @@ def _build(project: Project) -> dg.Definitions:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The project found from the working directory and the environment."""
-    return build_definitions(find_project(Path.cwd(), os.environ))
+    """The project found from the working directory and the environment.
+
+    Strategies whose files can't be used are left out, which the log of whatever loads this says.
+    """
+    project = find_project(Path.cwd(), os.environ)
+    for note in notes(project):
+        _log.warning(note)
+    return build_definitions(project)

@@ -18,8 +18,8 @@ class LakeResource(dg.ConfigurableResource):
     """
 
     root: str
-    local: str
     home: str
+    local: str | None = None
     endpoint: str | None = None
     region: str | None = None
 
@@ -41,4 +41,5 @@ class LakeResource(dg.ConfigurableResource):
     def open(self) -> Lake:
         """Open it, or make an empty one."""
         options = S3Options(self.endpoint, self.region)
-        return Lake.open(self.root, home=Path(self.local), options=options)
+        home = None if self.local is None else Path(self.local)
+        return Lake.open(self.root, home=home, options=options)

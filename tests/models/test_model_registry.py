@@ -138,6 +138,30 @@ def test_a_tampered_bundle_is_neither_promoted_nor_served(lake, bundle_of) -> No
             act()
 
 
+def test_hint_for_a_tampered_bundle_says_what_mends_it_in_full(lake, bundle_of) -> None:
+    source = bundle_path(lake, *PLACE, WEEK)
+    write_bundle(source, bundle_of())
+    made = promote(lake, *PLACE, WEEK)
+
+    def hint(asset: str) -> str:
+        over = f"--instrument {PLACE[1]} --from {WEEK} --to {WEEK}"
+        return f"run `vostok materialize {PLACE[0]}/{asset} {over}`"
+
+    (lake.root / made.bundle / "golden.npz").unlink()
+    with pytest.raises(BundleError) as caught:
+        promoted(lake, *PLACE)
+    assert caught.value.hint == f"{hint('promotion')}, and don't edit bundles"
+    promote(lake, *PLACE, WEEK)  # which is what that asset does
+    assert promoted(lake, *PLACE) is not None
+    (source / "golden.npz").unlink()
+    with pytest.raises(BundleError) as caught:
+        promote(lake, *PLACE, WEEK)
+    assert caught.value.hint == f"{hint('model')} again, and don't edit bundles"
+    with pytest.raises(BundleError) as caught:
+        load_bundle(bundle_path(lake, *PLACE, LATER))
+    assert caught.value.hint == f"{hint('model')} first".replace(str(WEEK), str(LATER))
+
+
 @pytest.mark.parametrize(
     "changes",
     [

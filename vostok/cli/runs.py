@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vostok.cli.command import command
-from vostok.cli.output import print_table
+from vostok.cli.output import print_table, warn_of_unusable
+from vostok.cli.verdicts import print_verdicts
 from vostok.context import Context
 from vostok_core.errors import Refused, UsageError
-from vostok_core.times import parse_day, parse_week
+from vostok_core.times import days, parse_day, parse_week
 
 if TYPE_CHECKING:
     from datetime import date
@@ -59,8 +60,12 @@ def demo(
     Results go to the lake; the HTML report's path and a query to try are printed at the end.
     """
     from vostok.demo.run import run_demo
+    from vostok.demo.world import STRATEGY
 
-    return run_demo(context.project, seed, json_path)
+    project = context.project
+    if STRATEGY not in project.unusable_strategies:  # which is an error, and not only left out
+        warn_of_unusable(project)
+    return run_demo(project, seed, json_path)
 
 
 def materialize(
@@ -84,7 +89,8 @@ def materialize(
 
     One run for each instrument covers the whole range, with the assets chained in it. Daily assets
     take days; a strategy's weekly assets (model, predictions, backtest, promotion) take weeks,
-    named by their Monday. A partition that exists is made again and swapped in whole.
+    named by their Monday. A partition that exists is made again and swapped in whole. For parity
+    the verdict on each day is printed.
 
     \b
     Examples:
@@ -101,11 +107,15 @@ def materialize(
         chosen = [str(project.settings.instrument(name).id) for name in split_names(instrument)]
     from vostok_pipelines.launch import Launcher
 
-    launcher = Launcher(project)
+    launcher, names = Launcher(project), split_names(assets)
+    for name in names:
+        launcher.resolve(name)
+    warn_of_unusable(project)
     for name in chosen:
-        result = launcher.materialize(split_names(assets), name, since, until)
+        result = launcher.materialize(names, name, since, until)
         what = ", ".join(result.assets)
         typer.echo(f"{name or 'all'} {since} to {until}: {what}: run {result.run_id}")
+        print_verdicts(project.open_lake(), result.assets, name, days(since, until))
 
 
 def walk_forward(
@@ -142,6 +152,7 @@ def walk_forward(
             "and the gate know of it",
         )
     lake = project.open_lake(create=False)
+    warn_of_unusable(project)
     from vostok.walk_forward import walk_forward as walk
     from vostok_pipelines.launch import Launcher
     from vostok_pipelines.promotion import report_path
@@ -212,6 +223,7 @@ def ui(
     """
     from vostok.ui import serve
 
+    warn_of_unusable(context.project)
     return serve(context.project, port)
 
 

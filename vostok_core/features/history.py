@@ -186,6 +186,7 @@ def _nothing_landed(lake: Lake, instrument: str, day: date) -> MissingPartition:
     return MissingPartition(
         f"there are no bars of {instrument} on {day}: nothing has landed for that day",
         where=lake.root,
-        hint=f"run `vostok ingest PATH --instrument {instrument}` with the file of that day, or "
-        f"`vostok ingest --absent {day} --instrument {instrument}` if the exchange has none",
+        hint=f"run `vostok ingest PATH --instrument {instrument} --format FORMAT` with the file of "
+        f"that day, or `vostok ingest --absent {day} --instrument {instrument}` if the exchange "
+        "has none",
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import polars as pl
@@ -43,7 +43,7 @@ class PartitionInfo:
         code_version: Version of the code that made them.
         inputs: What they were made from, by name: content hashes, and what else was noted.
         size: Bytes of the file.
-        tag: Changes whenever the file is written.
+        tag: Changes whenever the file is written; two that differ in it alone are equal.
         encoding: How it was encoded (`vostok_core.lake.encoding`); empty before that was noted.
         columns: Hash of the names of its columns; empty before it was noted.
         kept_in: The table that holds the rows, if the file is a stub.
@@ -55,7 +55,7 @@ class PartitionInfo:
     code_version: str
     inputs: Mapping[str, str]
     size: int
-    tag: str = ""
+    tag: str = field(default="", compare=False)
     encoding: str = ""
     columns: str = ""
     kept_in: str | None = None

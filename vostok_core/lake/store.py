@@ -30,6 +30,7 @@ from vostok_core.errors import (
 from vostok_core.hashing import hash_frame
 from vostok_core.lake.address import LakeAddress, Place, S3Address, S3Options, parse_address
 from vostok_core.lake.encoding import encoding
+from vostok_core.lake.mending import how_to_make
 from vostok_core.lake.objects import UNWRITTEN, Folder, Objects, Stat
 from vostok_core.lake.parquet import (
     PartitionInfo,
@@ -95,7 +96,8 @@ class Lake:
             if not create:
                 raise UsageError(
                     f"{address} holds no lake",
-                    hint="run `vostok demo` or `vostok ingest` first, or name another --lake",
+                    hint="run `vostok demo` first, or `vostok ingest PATH --instrument ID --format "
+                    "FORMAT`, or name another --lake",
                 ) from None
             content = _make_marker(objects)
         try:
@@ -553,27 +555,3 @@ def _quoted(value: Key) -> str:
 
 def _spoken(keys: Mapping[str, Key]) -> str:
     return ", ".join(f"{key}={value}" for key, value in keys.items())
-
-
-def how_to_make(name: str, keys: Mapping[str, Key]) -> str:
-    """The command that writes a partition."""
-    if name in ("raw_trades", "raw_klines"):
-        return (
-            f"run `vostok ingest PATH --instrument {keys.get('instrument', 'ID')} --format FORMAT` "
-            "first"
-        )
-    if name in ("news", "sentiment_scores") and "date" in keys:
-        return (
-            "run `vostok materialize news,sentiment_scores "
-            f"--from {keys['date']} --to {keys['date']}` first"
-        )
-    if "date" in keys and "instrument" in keys and "strategy" not in keys:
-        asset = f"{name}/{keys['pack']}" if "pack" in keys else name
-        return (
-            f"run `vostok materialize {asset} --instrument {keys['instrument']} "
-            f"--from {keys['date']} --to {keys['date']}` first"
-        )
-    if "strategy" in keys:
-        of = f" --instrument {keys['instrument']}" if "instrument" in keys else ""
-        return f"run `vostok walk-forward {keys['strategy']}{of}` first"
-    return "materialize it first"

@@ -17,8 +17,9 @@ from vostok_core.errors import CorruptPartition
 from vostok_core.hashing import hash_frame
 from vostok_core.lake.address import Place
 from vostok_core.lake.encoding import encoding
+from vostok_core.lake.mending import how_to_make
 from vostok_core.lake.parquet import UNREADABLE, PartitionInfo, encode, no_footer, read_info
-from vostok_core.lake.store import Lake, how_to_make
+from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import Table, table
 
 

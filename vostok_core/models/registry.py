@@ -20,6 +20,7 @@ from vostok_core.lake.objects import UNWRITTEN
 from vostok_core.lake.store import Lake
 from vostok_core.models.bundle import Bundle
 from vostok_core.models.bundle_folder import keep_bundle, load_bundle, load_kept
+from vostok_core.models.manifest import AGAIN
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ def kept_path(lake: Lake, sha256: str) -> Place:
 def pointer_path(lake: Lake, strategy: str, instrument: str) -> Place:
     """The file that names the bundle in service."""
     return lake.objects.place(_pointer(strategy, instrument))
+
+
+def was_promoted(lake: Lake, strategy: str, instrument: str) -> bool:
+    """Whether there is a pointer, whatever it says."""
+    return lake.objects.stat(_pointer(strategy, instrument)) is not None
 
 
 def _pointer(strategy: str, instrument: str) -> str:
@@ -169,8 +175,13 @@ def promoted(lake: Lake, strategy: str, instrument: str) -> Bundle | None:
     if found is None:
         return None
     folder = kept_path(lake, found.manifest_sha256)
-    bundle, _ = load_kept(folder, sha256=found.manifest_sha256)
     again = _materialize("promotion", strategy, instrument, found.week)
+    try:
+        bundle, _ = load_kept(folder, sha256=found.manifest_sha256)
+    except BundleError as error:
+        if error.hint == AGAIN:  # the folder doesn't say whose it is, and the pointer does
+            error.hint = f"{again}, and don't edit bundles"
+        raise
     _check_owner(bundle, strategy, instrument, folder, again)
     return bundle
 

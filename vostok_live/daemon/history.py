@@ -84,15 +84,16 @@ def lake_past(
         raise MissingPartition(
             f"the lake has no {interval} bars of {name}",
             where=lake.root,
-            hint=f"run `vostok ingest PATH --instrument {name}` with some weeks of its trades",
+            hint=f"run `vostok ingest PATH --instrument {name} --format FORMAT` with some weeks of "
+            "its trades",
         )
     begin_us = day_start(newest) + DAY
     if now - begin_us > max_gap:
         raise MissingPartition(
             f"the newest bars of {name} in the lake are of {newest}, and it is {utc(now):%F %T}",
             where=lake.root,
-            hint=f"run `vostok ingest PATH --instrument {name}` with the days since, or raise "
-            "[live] max_gap in vostok.toml to fetch them from the exchange",
+            hint=f"run `vostok ingest PATH --instrument {name} --format FORMAT` with the days "
+            "since, or raise [live] max_gap in vostok.toml to fetch them from the exchange",
         )
     packs = [pack(each) for each in strategy.file.features.packs]
     day = newest + timedelta(days=1)

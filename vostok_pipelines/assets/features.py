@@ -22,7 +22,7 @@ def feature_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDe
 
 def intervals_of(project: Project) -> tuple[str, ...]:
     """The intervals that features are computed on: those of the strategies, and 1m."""
-    used = {strategy.file.interval for strategy in project.strategies.values()}
+    used = {needs.interval for needs in project.data_needs.values()}
     return tuple(i for i in project.settings.bars.intervals if i in used | {"1m"})
 
 
