@@ -31,6 +31,9 @@ class Column:
     added: bool = False
     repeats: bool = False
 
+    def __post_init__(self) -> None:
+        assert self.nullable or not self.added, f"{self.name}: what is not there reads as null"
+
 
 @dataclass(frozen=True)
 class Table:
