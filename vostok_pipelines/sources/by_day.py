@@ -18,7 +18,6 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -158,11 +157,8 @@ class _Large:
         self._file = file
         self._time_field = time_field
         self._stat = self._seen()
-
-    @cached_property
-    def sha256(self) -> str:
-        self._file.seek(0)
-        return hashlib.file_digest(self._file, "sha256").hexdigest()
+        # At once, since reading on takes place where the file was left off.
+        self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
 
     def read(self, reader: Reader) -> Content:
         counts: Counter[date] = Counter()
