@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fetching.archive_server import ArchiveServer, zipped
+from vostok.cli.making import pieces
 from vostok_core.lake.store import Lake
 from vostok_core.times import days as each_day
 
@@ -186,3 +187,13 @@ def test_what_can_not_be_meant_is_wrong_usage(server: ArchiveServer, vostok) -> 
         assert told in result.stderr
         assert "Hint: " in result.stderr
     assert server.requests == []
+
+
+def test_a_long_range_is_made_by_quarters_and_a_short_one_at_once() -> None:
+    assert pieces(date(2024, 12, 5), date(2025, 2, 28)) == [(date(2024, 12, 5), date(2025, 2, 28))]
+    found = pieces(date(2024, 11, 5), date(2025, 8, 2))
+    assert found[0] == (date(2024, 11, 5), date(2024, 12, 31))
+    assert found[1] == (date(2025, 1, 1), date(2025, 3, 31))
+    assert found[-1] == (date(2025, 7, 1), date(2025, 8, 2))
+    days = [day for first, last in found for day in each_day(first, last)]
+    assert days == list(each_day(date(2024, 11, 5), date(2025, 8, 2)))
