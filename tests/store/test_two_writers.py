@@ -61,7 +61,7 @@ def test_a_partition_comes_back_with_its_footer(lake: Lake) -> None:
     assert lake.read("ticks", **KEYS).equals(as_written(ticks()))
     assert lake.read("ticks", columns=["qty"], **KEYS).columns == ["qty"]
     assert (info.path.name, info.path.stem) == ("part-0.parquet", "part-0")
-    assert str(info.path) == f"{lake.root}/{lake.name_of(info)}"
+    assert str(info.path) == f"{lake.root}/{lake.info.name}"
     assert lake.days("ticks", instrument=ITEM) == [DAY]
     assert lake.keys("ticks") == [ITEM]
     for part in ("b", "a"):

@@ -87,6 +87,24 @@ TABLES: dict[str, Table] = {
             unique=("ts",),
         ),
         Table(
+            "funding",
+            ("instrument", "date"),
+            (
+                _ts("when the rate was settled"),
+                Column("interval_hours", pl.Int64, "time since the one before", "h", ge=1, le=24),
+                Column(
+                    "rate",
+                    _F,
+                    "what a long position pays a short one; the other way round below 0",
+                    "fraction of the position's worth",
+                    ge=-1,
+                    le=1,
+                ),
+            ),
+            "Funding rates of perpetual futures, from the archive's file of their month.",
+            unique=("ts",),
+        ),
+        Table(
             "quality",
             ("instrument", "date"),
             (
