@@ -7,6 +7,7 @@
     │   └── UnknownName              an instrument, strategy, pack, feature, table … nobody declared
     ├── DataError                    exit code 1: what was read can't be used
     │   ├── SourceFormatError        a file is not what it claims to be
+    │   ├── FetchError               what was asked of another machine did not come
     │   ├── SchemaViolation          rows that a table refuses
     │   ├── MissingPartition         a partition that should have been written before
     │   ├── StalePartition           a partition made by other code or rules than are now in force
@@ -102,6 +103,10 @@ class DataError(VostokError):
 
 class SourceFormatError(DataError):
     """A source file is not what it claims to be."""
+
+
+class FetchError(DataError):
+    """What was asked of another machine did not come."""
 
 
 class SchemaViolation(DataError):

@@ -158,10 +158,13 @@ def ingest(
         typer.echo(f"noted as absent: {spoken_days(without_file)}")
         landed.update(without_file)
     if landed and not land_only:
-        _materialize(launcher, chosen, sorted(landed))
+        materialize_landed(launcher, chosen, sorted(landed))
 
 
-def _materialize(launcher: Launcher, instrument: Instrument, landed: list[date]) -> None:
+def materialize_landed(
+    launcher: Launcher, instrument: Instrument, landed: list[date], *, quiet: bool = False
+) -> list[str]:
+    """Make days that have landed, and those that depend on them; the ids of the runs."""
     from vostok_core.times import spans
     from vostok_pipelines.affected import affected_days
     from vostok_pipelines.jobs import day_assets
@@ -177,11 +180,15 @@ def _materialize(launcher: Launcher, instrument: Instrument, landed: list[date])
             f"{launcher.calendar}; change it, or ingest again once the day is over",
             err=True,
         )
+    runs = []
     for first, last in spans(affected_days(project, name, there)):
         if "sentiment" in assets:
             launcher.materialize_dates(["news", "sentiment_scores"], first, last)
         result = launcher.materialize_days(assets, name, first, last)
-        typer.echo(f"materialized {first} to {last}: run {result.run_id}")
+        runs.append(result.run_id)
+        if not quiet:
+            typer.echo(f"materialized {first} to {last}: run {result.run_id}")
+    return runs
 
 
 def sql(
