@@ -6,6 +6,7 @@ mapping that the caller passes (the environment, in practice: this package reads
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -23,6 +24,8 @@ from vostok_core.market.instrument import Instrument, InstrumentId
 from vostok_core.times import parse_duration, parse_interval
 
 FILE_NAME = "vostok.toml"
+
+_ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 
 
 class Section(BaseModel):
@@ -78,6 +81,10 @@ class SourceSettings(Section):
         {"binance": "archive/binance", "demo": "archive/demo"},
         description="venue -> folder of its files, in the public layout of Binance's archive",
     )
+    urls: Mapping[str, str] = Field(
+        {"binance": "https://data.binance.vision"},
+        description="venue -> address that `vostok fetch` brings the files of its folder from",
+    )
     rest: Mapping[str, str] = Field(
         {"binance": "binance", "kraken": "kraken", "bitfinex": "bitfinex"},
         description="venue -> name in ccxt of the exchange whose trades are fetched by REST",
@@ -94,6 +101,17 @@ class SourceSettings(Section):
     )
 
     _check = field_validator("backfill_lag")(taken_by(parse_duration))
+
+    @field_validator("urls")
+    @classmethod
+    def _addresses(cls, urls: Mapping[str, str]) -> Mapping[str, str]:
+        for venue, url in urls.items():
+            if not _ADDRESS.fullmatch(url):
+                raise ValueError(
+                    f"{url!r} is no address to fetch files of {venue} from (it should begin with "
+                    "http:// or https://, and end before the folder `data`)"
+                )
+        return urls
 
     @field_validator("archives")
     @classmethod

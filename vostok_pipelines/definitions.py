@@ -8,6 +8,7 @@ import dagster as dg
 
 from vostok_core.project import Project, find_project
 from vostok_pipelines.arrivals import ArrivalsReader
+from vostok_pipelines.assets.archive import archive_assets
 from vostok_pipelines.assets.features import feature_assets
 from vostok_pipelines.assets.live import live_assets
 from vostok_pipelines.assets.market import market_assets
@@ -35,6 +36,7 @@ def _build(project: Project) -> dg.Definitions:
     arrivals = ArrivalsReader(project)
     return dg.Definitions(
         assets=[
+            *archive_assets(project, partitions),
             *market_assets(project, partitions),
             *news_assets(project, partitions),
             *feature_assets(project, partitions),

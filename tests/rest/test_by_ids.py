@@ -25,7 +25,7 @@ DAYS = [date(2025, 3, 29), date(2025, 3, 30)]
 
 def frames(fetcher: RestFetcher, of: Any, days: list[date]) -> dict[date, pl.DataFrame]:
     found = {}
-    for read in fetcher.source.read(of, days, nothing_known):
+    for read in fetcher.source(of).read(of, days, nothing_known):
         assert not isinstance(read, BadDay)
         assert read.content is not None
         assert read.sha256 == hash_frame(read.content.frame)
@@ -101,4 +101,4 @@ def test_days_that_have_landed_are_not_missing_and_not_kept_twice(
     keys = {"instrument": str(ABC.id), "date": DAYS[0]}
     lake.write("raw_trades", rows, code_version="1", part="x", **keys)
     assert fetcher.missing(lake, ABC, DAYS) == DAYS[1:]
-    assert fetcher.source.days(ABC, *DAYS) == []
+    assert fetcher.source(ABC).days(ABC, *DAYS) == []

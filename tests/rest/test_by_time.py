@@ -54,7 +54,7 @@ def expected(trades: list[Trade], day: date) -> list[tuple[Any, ...]]:
 def came(fetcher: RestFetcher, days: list[date]) -> dict[date, list[tuple[Any, ...]]]:
     """What the day source reads."""
     found = {}
-    for read in fetcher.source.read(EOS, days, nothing_known):
+    for read in fetcher.source(EOS).read(EOS, days, nothing_known):
         assert not isinstance(read, BadDay)
         assert read.content is not None
         frame = read.content.frame.with_columns(pl.col("ts").to_physical())
@@ -72,7 +72,7 @@ def test_two_days_come_whole_and_in_order(kraken: Any, project_at: Any, page: in
         (fetched,) = fetcher.fetch({EOS: days})
         assert (fetched.days, fetched.absent, fetched.failed) == (tuple(days), (), {})
         assert fetched.received > 0
-    assert fetcher.source.days(EOS, days[0], days[-1]) == days
+    assert fetcher.source(EOS).days(EOS, days[0], days[-1]) == days
     assert came(fetcher, days) == {day: expected(trades, day) for day in days}
 
 

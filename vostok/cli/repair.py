@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vostok.cli.command import command
-from vostok.cli.data import materialize_landed, spoken_days
+from vostok.cli.making import materialize_landed, spoken_days
 from vostok.cli.output import print_json, print_table
 from vostok.context import Context
 from vostok_core.errors import DataError, UsageError
@@ -77,6 +78,10 @@ def repair(
     notes: list[str] = []
     problems: list[str] = []
     runs: list[str] = []
+
+    def say(text: str) -> None:
+        typer.echo(text, err=as_json)  # standard output is for the document then
+
     for instrument, venue in _chosen(project, instruments, notes):
         from vostok_pipelines.repair import broken_spans
 
@@ -85,7 +90,7 @@ def repair(
             found += [_planned(instrument, span, venue) for span in spans]
         elif spans:
             try:
-                rows, run_ids = _mend(project, lake, instrument, venue, spans, quiet=as_json)
+                rows, run_ids = _mend(project, lake, instrument, venue, spans, say)
             except DataError as error:
                 problems.append(str(error.within(instrument.id)))
                 continue
@@ -120,8 +125,7 @@ def _mend(
     instrument: Instrument,
     venue: Venue,
     spans: list[Broken],
-    *,
-    quiet: bool,
+    say: Callable[[str], None],
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Ask, land and make the days again; a row for each span, and the runs."""
     from vostok_pipelines.landing import land_days
@@ -139,9 +143,8 @@ def _mend(
         landed.append(day)
     runs = []
     if landed:
-        if not quiet:
-            typer.echo(f"landed repairs of {instrument.id}: {spoken_days(landed)}")
-        runs = materialize_landed(launcher, instrument, landed, quiet=quiet)
+        say(f"landed repairs of {instrument.id}: {spoken_days(landed)}")
+        runs = [run for _, _, run in materialize_landed(launcher, instrument, landed, say)]
     return [
         _told(instrument, answer, repaired_by(lake, instrument, answer)) for answer in answers
     ], runs

@@ -21,11 +21,11 @@ from rich.progress import Progress, TaskID
 from vostok.demo import world
 from vostok.demo.clean import archive_root, feed_path, forget
 from vostok.demo.live import trade
-from vostok.demo.progress import showing
 from vostok.demo.result import DemoResult, Status, read_promotion
 from vostok.demo.tell import tell
 from vostok.demo.worker import STAGES
 from vostok.faults import explained
+from vostok.progress import showing
 from vostok_core.errors import VostokError
 from vostok_core.lake.catalog import refresh_catalog
 from vostok_core.project import Project

@@ -44,7 +44,9 @@ TABLES: dict[str, Table] = {
                 ),
                 _ts("time of the trade"),
                 *TRADE_COLUMNS,
-                Column("row", pl.Int64, "position of the row in its source file", ge=0),
+                Column(
+                    "row", pl.Int64, "position among the rows of the day in its source file", ge=0
+                ),
             ),
             "Trades as landed from source files: one part per source file, before merging, those "
             "out of use included.",
@@ -88,6 +90,24 @@ TABLES: dict[str, Table] = {
                 Column("buy_volume", _F, "taker bought", "base", nullable=True, ge=0),
             ),
             "Bars as the exchange published them.",
+            unique=("ts",),
+        ),
+        Table(
+            "funding",
+            ("instrument", "date"),
+            (
+                _ts("when the rate was settled"),
+                Column("interval_hours", pl.Int64, "time since the one before", "h", ge=1, le=24),
+                Column(
+                    "rate",
+                    _F,
+                    "what a long position pays a short one; the other way round below 0",
+                    "fraction of the position's worth",
+                    ge=-1,
+                    le=1,
+                ),
+            ),
+            "Funding rates of perpetual futures, from the archive's file of their month.",
             unique=("ts",),
         ),
         Table(

@@ -37,6 +37,10 @@ ARCHIVE = "archive"
 REPLACES = "replaces"
 """Key in a landed part's footer, if the part takes all that landed before it out of use."""
 
+ALSO = "also"
+"""Key in a landed part's footer: names, by spaces, of the parts that other files with the same rows
+of the day would have become, such as the archive's file of the day and that of its month."""
+
 FETCHED, RECORDED, REPAIR = "fetched", "recorded", "repair"
 """Keys in a landed part's footer, if its rows were asked for over the wire, were recorded from a
 stream, or mend what another part lacks; with whom they came from."""
@@ -53,7 +57,7 @@ ABSENT = "absent"
 KLINE_INTERVAL = "1m"
 """The interval that klines are merged, inspected and made into bars at."""
 
-LANDING_VERSION = "1"
+LANDING_VERSION = "2"
 """Changes whenever a reader of source files reads the same file otherwise."""
 
 RULES = "rules"

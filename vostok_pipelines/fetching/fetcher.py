@@ -79,9 +79,8 @@ class Fetcher(Protocol):
     asked again, and a day source never sees half of anything.
     """
 
-    @property
-    def source(self) -> DaySource:
-        """The day source that has the days once they have come."""
+    def source(self, instrument: Instrument) -> DaySource:
+        """The day source that has the days of an instrument once they have come."""
         ...
 
     def missing(self, lake: Lake, instrument: Instrument, days: Sequence[date]) -> list[date]:

@@ -45,7 +45,11 @@ class RestFetcher:
         self._patience = patience
         self._seconds = seconds
         self._random = Random()  # noqa: S311, it spreads pauses
-        self.source = RestSource(rest_folder(project), project.settings)
+        self._source = RestSource(rest_folder(project), project.settings)
+
+    def source(self, instrument: Instrument) -> RestSource:  # noqa: ARG002
+        """The day source of what has come."""
+        return self._source
 
     def missing(self, lake: Lake, instrument: Instrument, days: Sequence[date]) -> list[date]:
         """Those of some days that have neither landed nor come.
@@ -54,12 +58,12 @@ class RestFetcher:
         """
         venue_of(self._settings, instrument)
         name = str(instrument.id)
-        there = set(self.source.files.days(instrument.id))
+        there = set(self._source.files.days(instrument.id))
         wanted = []
         for day in days:
             if lake.exists("raw_trades", instrument=name, date=day):
                 if day in there:
-                    self.source.files.remove(instrument.id, day)
+                    self._source.files.remove(instrument.id, day)
             elif day not in there:
                 wanted.append(day)
         return wanted
@@ -92,7 +96,7 @@ class RestFetcher:
         async with aclosing(client):
             await client.open()
             try:
-                with self.source.files.held(instrument.id):
+                with self._source.files.held(instrument.id):
                     backfill = await self._backfill(client, venue, instrument)
                     for day in days:
                         told = _Told(report, client, instrument, day, len(came), len(days))
@@ -120,7 +124,7 @@ class RestFetcher:
     async def _day(
         self, backfill: Backfill, instrument: Instrument, day: date, told: _Told
     ) -> None:
-        files = self.source.files
+        files = self._source.files
         kept = files.unfinished(instrument.id, day, backfill.made, seconds=self._seconds)
         files.write(instrument.id, day, await backfill.day(day, kept, told))
         kept.remove()
