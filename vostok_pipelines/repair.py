@@ -22,6 +22,7 @@ from vostok_core.lake.store import Lake
 from vostok_core.market.days import REPAIR, parts_in_use, previous_tick
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.mending import CONTENT, Hole, holes
+from vostok_core.market.ticks import assigned
 from vostok_core.times import day_of
 from vostok_pipelines.rest.backfill import Backfill
 from vostok_pipelines.rest.client import Client, Patience
@@ -109,12 +110,24 @@ class _Day:
             self._previous = None
         self._holes = holes(self._ticks, self._previous)
 
+    def _strangers(self) -> str | None:
+        """Why trades of the exchange would not go with those of the day; None if they do."""
+        if self._ticks.is_empty():
+            return None
+        key, ts = self._ticks["trade_id"][0], self._ticks["ts"].to_physical()[0]
+        if assigned(key, ts) == (self._venue.ids != "unbroken"):
+            return None
+        has = "has ids" if self._venue.ids != "unbroken" else "was ingested without ids"
+        return f"the day {has}, and trades of {self._venue.exchange} come otherwise"
+
     def broken(self, findings: pl.DataFrame) -> Iterator[Broken]:
         times = findings.with_columns(pl.col("ts", "end_ts").to_physical())
-        left = list(self._holes)
+        left, why = list(self._holes), self._strangers()
         for row in times.iter_rows(named=True):
-            span = Broken(self._day, row["kind"], row["ts"], row["end_ts"], row["detail"])
-            if span.kind == "gap":
+            span = Broken(self._day, row["kind"], row["ts"], row["end_ts"], row["detail"], why=why)
+            if why is not None:
+                yield span
+            elif span.kind == "gap":
                 yield self._gap(span, left)
             elif span.kind == "silence":
                 yield self._silence(span)
@@ -145,17 +158,20 @@ class _Day:
             return replace(span, ids=tuple(inside))
         ts = self._ticks["ts"].to_physical().cum_max()
         before = self._ticks["trade_id"].filter(ts <= span.ts)
-        after = self._ticks["trade_id"].filter(ts > span.ts)
-        if after.len() == 0:
-            after = self._next_ids()
-        if after.len() == 0:
-            newest = before[-1] if before.len() else self._previous and self._previous.trade_id
-            if newest is None:
-                return replace(span, why="no trade is known before or after it")
-            return replace(span, ids=((newest, -1),))
-        if before.len() == 0 and self._previous is None:
+        if before.len():
+            newest = int(before[-1])
+        elif self._previous is not None:
+            newest = self._previous.trade_id
+        else:
             return replace(span, why="no trade is known before it: fetch the day before")
-        return replace(span, why="the ids are unbroken across it: nothing was traded")
+        if before.len() < ts.len():  # a break of ids in it would be a hole
+            return replace(span, why="the ids are unbroken across it: nothing was traded")
+        after = self._next_ids()
+        if after.len() == 0:
+            return replace(span, ids=((newest, -1),))
+        if int(after[0]) == newest + 1:
+            return replace(span, why="the ids are unbroken across it: nothing was traded")
+        return replace(span, ids=((newest, int(after[0])),))
 
     def _next_ids(self) -> pl.Series:
         """Ids of the day after."""

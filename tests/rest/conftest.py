@@ -11,24 +11,33 @@ from typing import Any
 import pytest
 
 from tests.exchange.protocol.conftest import made
-from tests.rest.exchanges import InThread, Kraken, serving
+from tests.rest.exchanges import Binance, Faulty, InThread, Kraken, serving
 from vostok_core.times import HOUR, day_start
 from vostok_exchange.clock import SteppedClock
 from vostok_exchange.server import Server
 from vostok_pipelines.rest.trades import Trade
 
 
-@pytest.fixture
-def kraken() -> Callable[..., Any]:
-    """`with kraken(trades, page=…) as (exchange, url)`."""
-
+def _running(kind: type[Faulty]) -> Callable[..., Any]:
     @contextmanager
-    def run(trades: Sequence[Trade], page: int = 1_000) -> Iterator[tuple[Kraken, str]]:
-        exchange = Kraken(trades, page)
+    def run(trades: Sequence[Trade], page: int = 1_000) -> Iterator[tuple[Faulty, str]]:
+        exchange = kind(trades, page)
         with serving(exchange.app) as server:
             yield exchange, server.url
 
     return run
+
+
+@pytest.fixture
+def kraken() -> Callable[..., Any]:
+    """`with kraken(trades, page=…) as (exchange, url)`."""
+    return _running(Kraken)
+
+
+@pytest.fixture
+def binance() -> Callable[..., Any]:
+    """`with binance(trades, page=…) as (exchange, url)`."""
+    return _running(Binance)
 
 
 @pytest.fixture(scope="module")

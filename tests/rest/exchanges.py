@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
+from random import Random
 from typing import Any, Self
 
 from aiohttp import web
@@ -86,38 +87,79 @@ PAIR = {
 }  # fmt: skip
 
 
-class Kraken:
-    """Shows trades as Kraken does: those after a time in nanoseconds, a fixed number at once.
+class Faulty:
+    """Shows trades, and goes wrong where a test wants it.
 
     `fault` says for each question, by its number from 0, which way of going wrong it meets.
     """
 
-    def __init__(self, trades: Sequence[Trade], page: int = 1_000) -> None:
+    def __init__(self, trades: Sequence[Trade], page: int) -> None:
         self.trades = sorted(trades, key=lambda trade: (trade.ts, trade.id))
         self.page = page
         self.asked: list[int] = []
         self.fault: Callable[[int], str | None] = lambda _: None
         self.before = ""
         self.app = web.Application()
-        self.app.router.add_get("/0/public/AssetPairs", self._pairs)
-        self.app.router.add_get("/0/public/Trades", self._trades)
 
-    async def _pairs(self, _: web.Request) -> web.Response:
-        return web.json_response({"error": [], "result": {"EOSUSD": PAIR}})
+    def body(self, rows: Sequence[Trade]) -> str:
+        """The answer that shows these trades."""
+        raise NotImplementedError
 
-    async def _trades(self, request: web.Request) -> web.StreamResponse:
-        since = int(request.query["since"])
+    async def answer(
+        self, about: int, rows: Sequence[Trade], request: web.Request
+    ) -> web.StreamResponse:
         number = len(self.asked)
-        self.asked.append(since)
-        rows = [row for row in self.trades if row.ts * 1_000 > since][: self.page]
-        body = self._body(rows)
+        self.asked.append(about)
+        body = self.body(rows)
         fault = self.fault(number)
         if fault is not None:
             return await self._wrong(fault, body, request)
         self.before = body
         return web.Response(text=body, content_type="application/json")
 
-    def _body(self, rows: Sequence[Trade]) -> str:
+    async def _wrong(self, fault: str, body: str, request: web.Request) -> web.StreamResponse:
+        kind, _, value = fault.partition(" ")
+        if kind in ("429", "418"):
+            headers = {"Retry-After": value} if value else {}
+            return web.Response(status=int(kind), text="Too many requests", headers=headers)
+        if kind in ("500", "502", "503", "520", "401", "451"):
+            page = "<html><body>Bad gateway</body></html>"
+            return web.Response(status=int(kind), text=page, content_type="text/html")
+        texts = {
+            "limit": '{"error": ["EGeneral:Too many requests"]}',
+            "half": body[: len(body) // 2],
+            "nothing": "",
+            "empty": self.body([]),
+            "stale": self.before or body,
+            "strange": '{"error": [], "result": {"EOSUSD": [["x", null, "y", "b", "l", "", 1]]}}',
+        }
+        if kind in texts:
+            return web.Response(text=texts[kind], content_type="application/json")
+        if kind == "html":
+            return web.Response(text="<html>maintenance</html>", content_type="text/html")
+        if kind == "cut":
+            answer = web.StreamResponse(headers={"Content-Length": str(len(body))})
+            answer.content_type = "application/json"
+            await answer.prepare(request)
+            await answer.write(body[: len(body) // 2].encode())
+            assert request.transport is not None
+            request.transport.abort()
+            return answer
+        assert kind == "hang"
+        await asyncio.sleep(float(value))
+        return web.Response(text=body, content_type="application/json")
+
+
+class Kraken(Faulty):
+    """Shows trades as Kraken does: those after a time in nanoseconds, a fixed number at once."""
+
+    def __init__(self, trades: Sequence[Trade], page: int = 1_000) -> None:
+        super().__init__(trades, page)
+        self.app.router.add_get("/0/public/AssetPairs", self._pairs)
+        self.app.router.add_get("/0/public/Trades", self._trades)
+
+    def body(self, rows: Sequence[Trade]) -> str:
+        """The answer that shows these trades."""
         shown = [
             [
                 f"{row.price:.4f}", f"{row.qty:.8f}", row.ts / SECOND,
@@ -128,38 +170,55 @@ class Kraken:
         last = str(rows[-1].ts * 1_000) if rows else "0"
         return json.dumps({"error": [], "result": {"EOSUSD": shown, "last": last}})
 
-    async def _wrong(self, fault: str, body: str, request: web.Request) -> web.StreamResponse:
-        kind, _, value = fault.partition(" ")
-        if kind in ("429", "418"):
-            headers = {"Retry-After": value} if value else {}
-            return web.Response(status=int(kind), text="Too many requests", headers=headers)
-        if kind in ("500", "502", "503", "520", "401", "451"):
-            page = "<html><body>Bad gateway</body></html>"
-            return web.Response(status=int(kind), text=page, content_type="text/html")
-        if kind == "limit":
-            text = '{"error": ["EGeneral:Too many requests"]}'
-            return web.Response(text=text, content_type="application/json")
-        if kind == "html":
-            return web.Response(text="<html>maintenance</html>", content_type="text/html")
-        if kind == "half":
-            return web.Response(text=body[: len(body) // 2], content_type="application/json")
-        if kind == "nothing":
-            return web.Response(text="", content_type="application/json")
-        if kind == "empty":
-            return web.Response(text=self._body([]), content_type="application/json")
-        if kind == "stale":
-            return web.Response(text=self.before or body, content_type="application/json")
-        if kind == "strange":
-            text = '{"error": [], "result": {"EOSUSD": [["x", null, "y", "b", "l", "", 1]]}}'
-            return web.Response(text=text, content_type="application/json")
-        if kind == "cut":
-            answer = web.StreamResponse(headers={"Content-Length": str(len(body))})
-            answer.content_type = "application/json"
-            await answer.prepare(request)
-            await answer.write(body[: len(body) // 2].encode())
-            assert request.transport is not None
-            request.transport.abort()
-            return answer
-        if kind == "hang":
-            await asyncio.sleep(float(value or 5))
-        raise AssertionError(kind)
+    async def _pairs(self, _: web.Request) -> web.Response:
+        return web.json_response({"error": [], "result": {"EOSUSD": PAIR}})
+
+    async def _trades(self, request: web.Request) -> web.StreamResponse:
+        since = int(request.query["since"])
+        rows = [row for row in self.trades if row.ts * 1_000 > since][: self.page]
+        return await self.answer(since, rows, request)
+
+
+class Binance(Faulty):
+    """Shows aggregate trades as Binance does: from an id on, or the first from a time on."""
+
+    def __init__(self, trades: Sequence[Trade], page: int = 1_000) -> None:
+        super().__init__(trades, page)
+        self.trades.sort(key=lambda trade: trade.id)
+        self.app.router.add_get("/api/v3/aggTrades", self._trades)
+
+    def body(self, rows: Sequence[Trade]) -> str:
+        """The answer that shows these trades."""
+        shown = [
+            {
+                "a": row.id, "p": f"{row.price:.4f}", "q": f"{row.qty:.8f}", "f": row.first_id,
+                "l": row.last_id, "T": row.ts, "m": row.buyer_maker, "M": True,
+            }
+            for row in rows
+        ]  # fmt: skip
+        return json.dumps(shown)
+
+    async def _trades(self, request: web.Request) -> web.StreamResponse:
+        limit = min(int(request.query["limit"]), self.page)
+        if "startTime" in request.query:
+            start = int(request.query["startTime"]) * 1_000
+            rows = [row for row in self.trades if row.ts >= start][:limit]
+            return await self.answer(start, rows, request)
+        first = int(request.query["fromId"])
+        rows = [row for row in self.trades if row.id >= first][:limit]
+        return await self.answer(first, rows, request)
+
+
+def numbered(count: int, start: int, end: int, *, first: int = 1, seed: int = 1) -> list[Trade]:
+    """Aggregate trades with unbroken ids, some of them at equal times, and ids beneath."""
+    random = Random(seed)
+    times = sorted(random.randrange(start, end) for _ in range(count))
+    beneath = first * 2
+    found = []
+    for k, ts in enumerate(times):
+        last = beneath + random.randrange(3)
+        price, qty = 3.0 + random.randrange(100) / 10_000, random.randrange(1, 10**6) / 10**8
+        side = random.random() < 0.5
+        found.append(Trade(first + k, ts, price, qty, side, beneath, last, best_match=True))
+        beneath = last + 1
+    return found
