@@ -86,8 +86,9 @@ class SourceSettings(Section):
         description="venue -> address that `vostok fetch` brings the files of its folder from",
     )
     rest: Mapping[str, str] = Field(
-        {"binance": "binance", "kraken": "kraken", "bitfinex": "bitfinex"},
-        description="venue -> name in ccxt of the exchange whose trades are fetched by REST",
+        {"binance": "binance", "kraken": "kraken", "bitfinex": "bitfinex", "demo": "embedded"},
+        description="venue -> name in ccxt of the exchange whose trades are fetched by REST, or "
+        "embedded for the exchange that runs on the lake",
     )
     rest_urls: Mapping[str, str] = Field(
         default_factory=dict,

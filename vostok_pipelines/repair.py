@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import groupby
+from typing import Any
 
 import polars as pl
 
@@ -23,6 +24,7 @@ from vostok_core.market.days import REPAIR, parts_in_use, previous_tick
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.mending import CONTENT, Hole, holes
 from vostok_core.market.ticks import assigned
+from vostok_core.project import Project
 from vostok_core.times import day_of
 from vostok_pipelines.rest.backfill import Backfill
 from vostok_pipelines.rest.client import Client, Patience
@@ -175,7 +177,7 @@ class _Day:
 
     def _next_ids(self) -> pl.Series:
         """Ids of the day after."""
-        keys = {"instrument": str(self._instrument.id), "date": self._day + _DAY}
+        keys: dict[str, Any] = {"instrument": str(self._instrument.id), "date": self._day + _DAY}
         if not self._lake.exists("ticks", **keys):
             return self._ticks["trade_id"].clear()
         return self._lake.read("ticks", columns=["trade_id"], **keys)["trade_id"]
@@ -200,6 +202,7 @@ def contested(lake: Lake, instrument: Instrument, day: date) -> pl.DataFrame:
 
 
 async def ask_again(
+    project: Project,
     lake: Lake,
     instrument: Instrument,
     venue: Venue,
@@ -210,10 +213,11 @@ async def ask_again(
 
     Raises:
         FetchError: It doesn't answer.
+        UsageError: It is the embedded one, and doesn't run.
     """
     if all(span.why is not None for span in spans):
         return [Answer(span, (), span.why) for span in spans]
-    client = Client(venue.exchange, url=venue.url, patience=patience)
+    client = Client(venue.exchange, url=venue.address(project.lake_root), patience=patience)
     async with aclosing(client):
         await client.open()
         entrance = door(client, venue, instrument)
@@ -297,7 +301,7 @@ def _otherwise(lake: Lake, instrument: Instrument, day: date, came: Iterable[Tra
     wanted = {trade.id: trade for trade in came}
     found = []
     for of in (day - _DAY, day):
-        keys = {"instrument": str(instrument.id), "date": of}
+        keys: dict[str, Any] = {"instrument": str(instrument.id), "date": of}
         if not lake.exists("ticks", **keys):
             continue
         ticks = lake.read("ticks", **keys).filter(pl.col("trade_id").is_in(list(wanted)))
@@ -308,7 +312,7 @@ def _otherwise(lake: Lake, instrument: Instrument, day: date, came: Iterable[Tra
 
 def repaired_by(lake: Lake, instrument: Instrument, answer: Answer) -> str | None:
     """What the table `quality` says repaired a span; None if nothing did."""
-    keys = {"instrument": str(instrument.id), "date": answer.of.day}
+    keys: dict[str, Any] = {"instrument": str(instrument.id), "date": answer.of.day}
     if not lake.exists("quality", **keys):
         return None
     quality = lake.read("quality", **keys)

@@ -185,20 +185,34 @@ class Binance(Faulty):
     def __init__(self, trades: Sequence[Trade], page: int = 1_000) -> None:
         super().__init__(trades, page)
         self.trades.sort(key=lambda trade: trade.id)
+        self.unit = 1
+        self.weight = 0
         self.app.router.add_get("/api/v3/aggTrades", self._trades)
+        self.app.router.add_get("/fapi/v1/aggTrades", self._trades)
+        self.app.router.add_get("/fapi/v1/historicalTrades", self._no_key)
+        self.app.on_response_prepare.append(self._weigh)
 
     def body(self, rows: Sequence[Trade]) -> str:
-        """The answer that shows these trades."""
+        """The answer that shows these trades; the futures market has whole milliseconds."""
         shown = [
             {
                 "a": row.id, "p": f"{row.price:.4f}", "q": f"{row.qty:.8f}", "f": row.first_id,
-                "l": row.last_id, "T": row.ts, "m": row.buyer_maker, "M": True,
+                "l": row.last_id, "T": row.ts // self.unit, "m": row.buyer_maker,
             }
+            | ({"M": True} if self.unit == 1 else {})
             for row in rows
         ]  # fmt: skip
         return json.dumps(shown)
 
+    async def _weigh(self, _: web.Request, response: web.StreamResponse) -> None:
+        response.headers["X-MBX-USED-WEIGHT-1M"] = str(self.weight)
+
+    async def _no_key(self, _: web.Request) -> web.Response:
+        text = '{"code": -2014, "msg": "API-key format invalid."}'
+        return web.Response(status=401, text=text, content_type="application/json")
+
     async def _trades(self, request: web.Request) -> web.StreamResponse:
+        self.unit = 1_000 if request.path.startswith("/fapi") else 1
         limit = min(int(request.query["limit"]), self.page)
         if "startTime" in request.query:
             start = int(request.query["startTime"]) * 1_000

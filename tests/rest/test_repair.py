@@ -30,6 +30,7 @@ class Repaired:
     """A lake whose holes are mended, and what came of it."""
 
     def __init__(self, project: Any, name: str) -> None:
+        self.project = project
         self.lake = project.open_lake()
         self.of: Instrument = project.settings.universe[name]
         self.venue = venue_of(project.settings, self.of)
@@ -55,7 +56,7 @@ class Repaired:
     def repair(self, *days: date) -> list[tuple[str, str | None, str | None]]:
         """Ask and land; the kind, what repaired it and why not, of each span."""
         spans = broken_spans(self.lake, self.of, self.venue, days[0], days[-1])
-        answers = asyncio.run(ask_again(self.lake, self.of, self.venue, spans, HURRY))
+        answers = asyncio.run(ask_again(self.project, self.lake, self.of, self.venue, spans, HURRY))
         repairs = Repairs(answers, self.venue)
         for _, outcome in land_days(self.lake, repairs, self.of, repairs.all_days):
             assert not isinstance(outcome, Exception)

@@ -13,7 +13,7 @@ from vostok.cli.command import command
 from vostok.cli.making import materialize_landed, spoken_days
 from vostok.cli.output import print_json, print_table
 from vostok.context import Context
-from vostok_core.errors import DataError, UsageError
+from vostok_core.errors import DataError, UsageError, VostokError
 from vostok_core.times import parse_day, utc
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def repair(
         elif spans:
             try:
                 rows, run_ids = _mend(project, lake, instrument, venue, spans, say)
-            except DataError as error:
+            except VostokError as error:
                 problems.append(str(error.within(instrument.id)))
                 continue
             found += rows
@@ -134,7 +134,7 @@ def _mend(
 
     launcher = Launcher(project)
     launcher.check()
-    answers = asyncio.run(ask_again(lake, instrument, venue, spans))
+    answers = asyncio.run(ask_again(project, lake, instrument, venue, spans))
     repairs = Repairs(answers, venue)
     landed = []
     for day, outcome in land_days(lake, repairs, instrument, repairs.all_days):

@@ -42,6 +42,7 @@ class RestFetcher:
         self, project: Project, *, patience: Patience | None = None, seconds: float = SECONDS
     ) -> None:
         self._settings = project.settings
+        self._lake_root = project.lake_root
         self._patience = patience
         self._seconds = seconds
         self._random = Random()  # noqa: S311, it spreads pauses
@@ -72,7 +73,7 @@ class RestFetcher:
         """What would be asked for to bring some days."""
         venue = venue_of(self._settings, instrument)
         kind = "aggregate trades" if instrument.tick == "agg_trade" else "trades"
-        place = venue.url or venue.exchange
+        place = venue.url or ("the lake's exchange" if venue.embedded else venue.exchange)
         return [Item(f"{kind} of {instrument.id} on {day}", (day,), place) for day in days]
 
     def fetch(
@@ -88,7 +89,10 @@ class RestFetcher:
         self, instrument: Instrument, days: list[date], report: Report | None
     ) -> Fetched:
         venue = venue_of(self._settings, instrument)
-        client = Client(venue.exchange, url=venue.url, patience=self._patience, random=self._random)
+        if not days:
+            return Fetched(str(instrument.id))
+        address = venue.address(self._lake_root)
+        client = Client(venue.exchange, url=address, patience=self._patience, random=self._random)
         came: list[date] = []
         absent: list[date] = []
         failed: dict[date, VostokError] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -41,7 +41,7 @@ class Unusable(Exception):
     """An answer that can't be right; the same question may get a better one."""
 
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "trade_id": pl.Int64,
     "ts": TIME,
     "price": pl.Float64,

@@ -6,9 +6,12 @@ answers. An exchange that isn't here is declared in `vostok.toml` ([exchanges.NA
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from vostok_core.errors import UsageError
+from vostok_core.lake.exchanges import ADDRESS_FILE, exchange_folder
 from vostok_core.market.instrument import Instrument
 from vostok_core.settings import FILE_NAME, ExchangeSettings, Settings
 from vostok_core.times import MILLISECOND, parse_duration
@@ -27,6 +30,7 @@ class Venue:
         step: What a time that is asked from is rounded down to, microseconds.
         window: Longest time that a question may span, microseconds; None where it needs no end.
         url: Where it is, instead of where ccxt knows it.
+        embedded: Whether it is the one that runs on the lake, wherever that is.
     """
 
     exchange: str
@@ -36,7 +40,29 @@ class Venue:
     step: int = MILLISECOND
     window: int | None = None
     url: str | None = None
+    embedded: bool = False
 
+    def address(self, lake: Path) -> str | None:
+        """Where it is, if that is not where ccxt knows it.
+
+        Raises:
+            UsageError: It is the embedded exchange, and that doesn't run.
+        """
+        if not self.embedded or self.url is not None:
+            return self.url
+        place = exchange_folder(lake) / ADDRESS_FILE
+        try:
+            return str(json.loads(place.read_text())["url"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UsageError(
+                "no embedded exchange runs on this lake",
+                where=place,
+                hint=f"start one with `vostok-exchange run --lake {lake}`",
+            ) from None
+
+
+EMBEDDED = "embedded"
+"""Name of the exchange that runs on the lake; it speaks Binance's protocol."""
 
 _BY_IDS = {
     name: Venue(name, by_ids=True, ids="unbroken")
@@ -79,8 +105,7 @@ def venue_of(settings: Settings, instrument: Instrument) -> Venue:
             "single trades",
             hint=f'say tick = "trade" for it in {FILE_NAME}',
         )
-    url = settings.sources.rest_urls.get(name)
-    return Venue(found.exchange, found.by_ids, found.ids, found.page, found.step, found.window, url)
+    return replace(found, url=settings.sources.rest_urls.get(name))
 
 
 def _known(exchange: str, declared: ExchangeSettings | None) -> Venue:
@@ -92,6 +117,8 @@ def _known(exchange: str, declared: ExchangeSettings | None) -> Venue:
             step=parse_duration(declared.step),
             window=None if declared.window is None else parse_duration(declared.window),
         )
+    if exchange == EMBEDDED:
+        return replace(_BY_IDS["binance"], embedded=True)
     if exchange in _NEWEST_ONLY:
         raise UsageError(
             f"{exchange} shows nothing but its newest trades",
