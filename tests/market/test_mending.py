@@ -16,6 +16,7 @@ from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import TIME, table
 from vostok_core.market.currency import MarketCurrency
 from vostok_core.market.days import (
+    ABSENT,
     ARCHIVE,
     CODE_VERSION,
     LANDING_VERSION,
@@ -267,3 +268,24 @@ def test_whatever_is_mended_the_rest_is_as_if_it_had_landed_so(
     assert lost <= len(away)
     keys = {"instrument": NAME, "interval": "1m", "date": DAY}
     assert mended.read("bars", **keys).equals(direct.read("bars", **keys))
+
+
+def test_a_day_that_was_declared_absent_is_repaired_by_its_trades(lake: Lake) -> None:
+    first, absent = BEFORE - timedelta(days=1), BEFORE
+    land(lake, minutely(range(1, 1441), day_start(first)), "a", first)
+    land(lake, [], ABSENT, absent)
+    land(lake, minutely(range(2881, 4321), START, 2881), "a")
+    for day in (first, absent):
+        make(lake, day)
+    assert make(lake).filter("invalidates").height > 0
+    lost = minutely(range(1441, 2881), day_start(absent), 1441)
+    land(lake, lost, "b", absent, **{REPAIR: "rest binance"})
+    quality = make(lake, absent)
+    assert not quality["invalidates"].any()
+    assert quality.filter(pl.col("kind") == "silence")["repaired"].to_list() == [
+        "1440 trades of rest binance (part b)"
+    ]
+    (gap,) = make(lake).filter(pl.col("kind") == "gap").iter_rows(named=True)
+    assert (gap["count"], gap["invalidates"]) == (1440, False)
+    assert gap["repaired"] == "1440 trades of rest binance (part b)"
+    assert invalid(lake) == 0
