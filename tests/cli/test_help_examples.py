@@ -16,7 +16,7 @@ from vostok.cli.app import app
 from vostok_core.lake.store import Lake
 
 ROOT = Path(__file__).resolve().parents[2]
-DEAR = {"demo", "ui"}  # minutes, and until Ctrl-C
+DEAR = {"demo", "ui", "fetch"}  # minutes, until Ctrl-C, and of somebody else's machine
 KRAKEN = "".join(
     f"{1_525_651_200 + 60 * i}.{i:04},{11 + i % 7},{1 + i % 3},{'bs'[i % 2]},m,\n"
     for i in range(1440)
