@@ -6,6 +6,7 @@ import itertools
 import time
 from dataclasses import replace
 from datetime import date
+from email.utils import formatdate
 from random import Random
 from typing import Any
 
@@ -105,6 +106,16 @@ def test_retry_after_is_waited_for(kraken: Any, project_at: Any) -> None:
         (fetched,) = RestFetcher(project_at(kraken=url), patience=HURRY).fetch({EOS: [DAY_ONE]})
     assert fetched.days == (DAY_ONE,)
     assert time.monotonic() - before >= 1.0
+
+
+def test_a_date_to_retry_after_is_waited_for(kraken: Any, project_at: Any) -> None:
+    with kraken(trades_of_days(50)) as (exchange, url):
+        then = formatdate(time.time() + 2.0, usegmt=True)
+        exchange.fault = lambda number: f"429 {then}" if number == 0 else None
+        before = time.monotonic()
+        (fetched,) = RestFetcher(project_at(kraken=url), patience=HURRY).fetch({EOS: [DAY_ONE]})
+    assert fetched.days == (DAY_ONE,)
+    assert time.monotonic() - before >= 0.5
 
 
 def test_an_exchange_that_wants_to_be_left_alone_for_long_is(kraken: Any, project_at: Any) -> None:

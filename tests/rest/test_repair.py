@@ -15,9 +15,10 @@ from vostok_core.market.days import CODE_VERSION, bars_day, ticks_day
 from vostok_core.market.instrument import Instrument
 from vostok_core.times import DAY, HOUR, MINUTE, SECOND, day_start
 from vostok_exchange.archive import archive_path
+from vostok_pipelines.broken import broken_spans
 from vostok_pipelines.landing import land_days
 from vostok_pipelines.parts import write_part
-from vostok_pipelines.repair import Answer, Repairs, ask_again, broken_spans, repaired_by
+from vostok_pipelines.repair import Answer, Repairs, ask_again, repaired_by
 from vostok_pipelines.rest.trades import Trade, frame_of, landed_rows
 from vostok_pipelines.rest.venues import venue_of
 from vostok_pipelines.sources.binance import read_agg_trades
@@ -104,6 +105,22 @@ def test_gaps_inside_a_day_and_over_midnight_are_closed_by_exactly_what_is_missi
         assert [part.inputs["repair"] for part in mends] == ["rest binance"]
         assert sum(part.rows for part in parts) == whole.height, "and not a row more"
     assert abc.repair(ONE, TWO) == [], "there is nothing left to repair"
+
+
+def test_a_repair_that_was_killed_before_its_days_were_made_is_finished_by_the_next(
+    embedded: Any, abc: Repaired
+) -> None:
+    one = archived(embedded, ONE)
+    abc.land(ONE, pl.concat([one[:100], one[103:]]))
+    abc.make(ONE)
+    spans = broken_spans(abc.lake, abc.of, abc.venue, ONE, ONE)
+    answers = asyncio.run(ask_again(abc.project, abc.lake, abc.of, abc.venue, spans, HURRY))
+    repairs = Repairs(answers, abc.venue)
+    assert len(list(land_days(abc.lake, repairs, abc.of, repairs.all_days))) == 1
+    before = abc.lake.parts("raw_trades", **abc.keys(ONE))
+    ((kind, repaired, _),) = abc.repair(ONE)
+    assert (kind, repaired is not None) == ("gap", True)
+    assert abc.lake.parts("raw_trades", **abc.keys(ONE)) == before, "nothing lands twice"
 
 
 def test_a_day_that_ends_too_early_is_fetched_to_its_end(embedded: Any, abc: Repaired) -> None:
@@ -263,3 +280,29 @@ def test_two_equal_trades_of_a_silence_are_two(kraken: Any, project_at: Any) -> 
         eos.make(DAY_ONE)
         eos.repair(DAY_ONE)
     assert eos.ticks(DAY_ONE).filter(pl.col("ts").to_physical() == at).height == 2
+
+
+def test_times_that_a_file_has_in_milliseconds_contradict_no_microseconds(
+    binance: Any, project_at: Any
+) -> None:
+    start = day_start(ONE)
+    trades = numbered(2_000, start - HOUR, start + DAY + HOUR)
+    inside = [row for row in trades if start <= row.ts < start + DAY]
+    rough = [row._replace(ts=row.ts // 1_000 * 1_000) for row in inside]
+    with binance(trades) as (exchange, url):
+        abc = Repaired(project_at(demo=url), "demo.spot.ABC-USDT")
+        rows = landed_rows(frame_of(rough), keep_ids=True)
+        abc.land(ONE, pl.concat([rows[:300], rows[303:]]))
+        wrong = rows.with_columns(
+            price=pl.when(pl.col("row").is_in(range(40, 60))).then(9.0).otherwise("price")
+        )
+        abc.land(ONE, pl.concat([wrong[:300], wrong[303:]]))
+        abc.make(ONE)
+        asked = len(exchange.asked)
+        told = abc.repair(ONE)
+        assert all(repaired is not None and why is None for _, repaired, why in told)
+        assert len(exchange.asked) - asked <= len(told), "a question for each span at most"
+    ticks = abc.ticks(ONE)
+    assert ticks.height == len(inside)
+    assert ticks["price"].to_list() == [row.price for row in inside]
+    assert abc.lake.read("quality", **abc.keys(ONE)).filter("invalidates").is_empty()

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from vostok_core.lake.store import Lake
     from vostok_core.market.instrument import Instrument
     from vostok_core.project import Project
-    from vostok_pipelines.repair import Answer, Broken
+    from vostok_pipelines.broken import Broken
+    from vostok_pipelines.repair import Answer
     from vostok_pipelines.rest.venues import Venue
 
 
@@ -83,7 +84,7 @@ def repair(
         typer.echo(text, err=as_json)  # standard output is for the document then
 
     for instrument, venue in _chosen(project, instruments, notes):
-        from vostok_pipelines.repair import broken_spans
+        from vostok_pipelines.broken import broken_spans
 
         spans = broken_spans(lake, instrument, venue, since, until)
         if dry_run:

@@ -119,7 +119,10 @@ class IdPager:
 
     def ask(self) -> AskIds | None:
         """What to ask next."""
-        return None if self._whole else AskIds(self.next_id, self._limit)
+        if self._whole:
+            return None
+        left = self._limit if self._last_id is None else self._last_id - self.next_id + 1
+        return AskIds(self.next_id, min(left, self._limit))
 
     def take(self, page: Sequence[Trade]) -> list[Trade]:
         """The trades that are new, as far as no id is missing among them."""
