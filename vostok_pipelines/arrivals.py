@@ -35,7 +35,8 @@ from vostok_core.sentiment.currency import stale_scores
 from vostok_core.times import days as each_day
 from vostok_pipelines.assets.features import intervals_of
 from vostok_pipelines.file_hashes import SETTLED_SECONDS, FileHashes
-from vostok_pipelines.funding import DueFunding, due_funding
+from vostok_pipelines.funding import TABLE as FUNDING
+from vostok_pipelines.funding import DueFunding, due_funding, funding_files
 from vostok_pipelines.jobs import needs_news, packs_of
 from vostok_pipelines.parts import is_landed, name_of, part_name, stands_for
 from vostok_pipelines.sources.layout import Series
@@ -106,6 +107,7 @@ class ArrivalsReader:
         self._start = project.settings.calendar.start
         self._hashes = FileHashes(project.dagster_home / "archive-hashes.json", settled=settled)
         self._known: dict[str, tuple[str, _Lake]] = {}
+        self._known_funding: dict[str, tuple[str, DueFunding]] = {}
         self._lock = Lock()  # schedules and the sensor are evaluated in threads of one process
 
     def look(
@@ -172,10 +174,29 @@ class ArrivalsReader:
         Returns:
             None if there was more to read than time, as of `look`.
         """
-        mirror = Mirror(self._archive(instrument))
-        days = each_day(self._start, last)
+        name = str(instrument.id)
         with self._lock:
-            return due_funding(lake, mirror, instrument, days, self._hashes, deadline)
+            files = {
+                day: found.path
+                for day, found in funding_files(
+                    Mirror(self._archive(instrument)), instrument
+                ).items()
+                if self._start <= day <= last
+            }
+            paths = dict.fromkeys(files.values())
+            hashes = self._hashes.read(f"{name} funding", paths, deadline)
+            if hashes is None:
+                return None
+            come = {day: hashes[path] for day, path in files.items() if path in hashes}
+            stamp, settled = _stamp(lake, [(FUNDING, {"instrument": name})])
+            stamp = hash_value([stamp, {str(day): sha256 for day, sha256 in come.items()}])
+            known = self._known_funding.get(name)
+            if known is not None and known[0] == stamp:
+                return known[1]
+            due = due_funding(lake, instrument, come)
+            if settled:
+                self._known_funding[name] = stamp, due
+            return due
 
     def _look_at_lake(self, lake: Lake, instrument: Instrument, deadline: float) -> _Lake | None:
         name = str(instrument.id)

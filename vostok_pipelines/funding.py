@@ -7,7 +7,7 @@ The archive has one file of a month: what its file says takes the place of what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,6 @@ from vostok_core.lake.store import Lake
 from vostok_core.market.days import ARCHIVE, LANDING_VERSION
 from vostok_core.market.instrument import Instrument
 from vostok_core.times import days as each_day
-from vostok_pipelines.file_hashes import FileHashes
 from vostok_pipelines.sources import funding
 from vostok_pipelines.sources.by_day import opened
 from vostok_pipelines.sources.layout import Series, check_name, has_funding
@@ -116,8 +115,7 @@ def land_archived_funding(
     Yields:
         Each day of which the mirror has the month, as it has landed; or why it can't be used.
     """
-    series = Series.funding(instrument)
-    files = mirror.files(series) if series is not None else {}
+    files = funding_files(mirror, instrument)
     read: tuple[Found | None, Rates | SourceFormatError | None] = (None, None)
     for day in days:
         found = files.get(day)
@@ -169,42 +167,25 @@ class DueFunding:
         return hash_value([LANDING_VERSION, made_from])
 
 
-def due_funding(
-    lake: Lake,
-    mirror: Mirror,
-    instrument: Instrument,
-    days: Iterable[date],
-    hashes: FileHashes,
-    deadline: float,
-) -> DueFunding | None:
-    """Which of some days the mirror has funding rates of that the lake doesn't have from there.
+def funding_files(mirror: Mirror, instrument: Instrument) -> dict[date, Found]:
+    """The file of each day that a mirror has funding rates of."""
+    series = Series.funding(instrument)
+    return {} if series is None else mirror.files(series)
+
+
+def due_funding(lake: Lake, instrument: Instrument, hashes: Mapping[date, str]) -> DueFunding:
+    """Which days the mirror has funding rates of that the lake doesn't have from there.
 
     Args:
         lake: The lake.
-        mirror: That of the instrument's venue.
         instrument: Whose.
-        days: The days.
-        hashes: Remembers the hashes of files.
-        deadline: Time on the monotonic clock after which no further file is read.
-
-    Returns:
-        None if there was more to read than time: look again, it goes on from there.
+        hashes: The hash of the mirror's file of each day that it has.
     """
-    series = Series.funding(instrument)
-    files = mirror.files(series) if series is not None else {}
-    there = [day for day in days if day in files]
-    paths = dict.fromkeys(files[day].path for day in there)
-    known = hashes.read(f"{instrument.id} funding", paths, deadline)
-    if known is None:
-        return None
     name, found = str(instrument.id), {}
-    for day in there:
-        sha256 = known.get(files[day].path)
-        if sha256 is None:  # it is still being written
-            continue
+    for day, sha256 in sorted(hashes.items()):
         if lake.exists(TABLE, instrument=name, date=day):
             info = lake.info(TABLE, instrument=name, date=day)
             if info.code_version == LANDING_VERSION and info.inputs.get("file") == sha256:
                 continue
         found[day] = sha256
-    return DueFunding(sorted(found), found)
+    return DueFunding(list(found), found)

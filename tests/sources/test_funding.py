@@ -12,12 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vostok_core.errors import SourceFormatError, UsageError
+from vostok_core.hashing import hash_file
 from vostok_core.lake.store import Lake
 from vostok_core.market.days import ARCHIVE
 from vostok_core.market.instrument import Instrument, InstrumentId
 from vostok_core.times import days as each_day
-from vostok_pipelines.file_hashes import FileHashes
-from vostok_pipelines.funding import due_funding, land_archived_funding, land_funding, read_rates
+from vostok_pipelines.funding import (
+    due_funding,
+    funding_files,
+    land_archived_funding,
+    land_funding,
+    read_rates,
+)
 from vostok_pipelines.sources.layout import Series
 from vostok_pipelines.sources.mirror import Mirror
 
@@ -56,23 +62,22 @@ def put(tmp_path: Path, perpetual: Instrument, packed: Callable[[str, str], byte
     return write
 
 
-def due(lake: Lake, mirror: Mirror, instrument: Instrument, tmp_path: Path) -> list[date]:
-    hashes = FileHashes(tmp_path / "hashes.json", settled=0.0)
-    found = due_funding(lake, mirror, instrument, EVERY, hashes, float("inf"))
-    assert found is not None
-    return list(found.days)
+def due(lake: Lake, mirror: Mirror, instrument: Instrument) -> list[date]:
+    files = funding_files(mirror, instrument)
+    hashes = {day: hash_file(found.path) for day, found in files.items()}
+    return list(due_funding(lake, instrument, hashes).days)
 
 
 def test_a_month_of_the_mirror_becomes_its_days_and_is_due_until_then(
     lake: Lake, perpetual: Instrument, put, tmp_path: Path
 ) -> None:
     mirror = Mirror(tmp_path / "archive")
-    assert due(lake, mirror, perpetual, tmp_path) == []
+    assert due(lake, mirror, perpetual) == []
     put(rows(90, first=3))  # nothing was settled on the first day
-    assert due(lake, mirror, perpetual, tmp_path) == EVERY
+    assert due(lake, mirror, perpetual) == EVERY
     landed = dict(land_archived_funding(lake, mirror, perpetual, [*EVERY, date(2025, 2, 1)]))
     assert landed == dict.fromkeys(EVERY)
-    assert due(lake, mirror, perpetual, tmp_path) == []
+    assert due(lake, mirror, perpetual) == []
     keys = {"instrument": str(perpetual.id)}
     assert lake.read("funding", **keys, date=FIRST).is_empty()
     second = lake.read("funding", **keys, date=date(2025, 1, 2))
@@ -94,16 +99,16 @@ def test_a_corrected_month_is_due_again_and_the_archive_wins_over_what_was_lande
     mirror, path = Mirror(tmp_path / "archive"), put(rows())
     list(land_archived_funding(lake, mirror, perpetual, EVERY))
     put(rows(rate="0.0002"))
-    assert due(lake, mirror, perpetual, tmp_path) == EVERY
+    assert due(lake, mirror, perpetual) == EVERY
     list(land_archived_funding(lake, mirror, perpetual, EVERY))
-    assert due(lake, mirror, perpetual, tmp_path) == []
+    assert due(lake, mirror, perpetual) == []
     hand = tmp_path / "BTCUSDT-fundingRate-2025-01.csv"
     hand.write_text(HEADER + rows(rate="0.0003"))
     rates, days = land_funding(lake, hand, perpetual, since=date(2025, 1, 30))
     assert (rates.rows, days) == (93, [date(2025, 1, 30), LAST])
-    assert due(lake, mirror, perpetual, tmp_path) == [date(2025, 1, 30), LAST]
+    assert due(lake, mirror, perpetual) == [date(2025, 1, 30), LAST]
     path.unlink()
-    assert due(lake, mirror, perpetual, tmp_path) == []
+    assert due(lake, mirror, perpetual) == []
 
 
 def test_a_bad_file_says_so_of_each_of_its_days(

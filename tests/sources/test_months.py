@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -11,6 +12,7 @@ import pytest
 
 from vostok_core.errors import DataError
 from vostok_core.lake.store import Lake
+from vostok_core.lake.tables import table
 from vostok_core.market.days import (
     ALSO,
     ARCHIVE,
@@ -19,6 +21,7 @@ from vostok_core.market.days import (
     RECORDED,
     REPAIR,
     parts_in_use,
+    read_otherwise,
     ticks_day,
 )
 from vostok_core.market.instrument import Instrument, InstrumentId
@@ -27,6 +30,7 @@ from vostok_core.times import days as each_day
 from vostok_pipelines.landing import land, land_absent, land_days
 from vostok_pipelines.parts import name_of, need_not_land, part_name, write_part
 from vostok_pipelines.sources import binance, by_day
+from vostok_pipelines.sources.common import SourceFile
 from vostok_pipelines.sources.layout import Series, month_of
 from vostok_pipelines.sources.mirror import Mirror
 
@@ -377,3 +381,40 @@ def test_days_of_a_mirror_are_those_of_its_days_and_months(archive: Archive) -> 
     files = archive.mirror.files(archive.series)
     assert not files[SIXTH].is_month
     assert files[SIXTH + timedelta(days=1)].is_month
+
+
+@pytest.mark.shared_data
+@pytest.mark.usefixtures("_reading")
+def test_real_days_put_together_as_their_month_are_the_same_content(
+    shared: Path, archive: Archive, agg: Instrument
+) -> None:
+    real = [date(2019, 10, 11), date(2019, 10, 12)]
+    zips = [shared / "ticks/binance_aggtrades" / f"XRPETH-aggTrades-{day}.zip" for day in real]
+    month = archive.root / archive.series.monthly(real[0]).path
+    month.parent.mkdir(parents=True)
+    with zipfile.ZipFile(month, "w", zipfile.ZIP_DEFLATED) as packed:
+        text = b"".join(SourceFile.open(path).text + b"\n" for path in zips)
+        packed.writestr("XRPETH-aggTrades-2019-10.csv", text)
+    assert archive.land(*real) == dict.fromkeys(real, True)
+    contents = [archive.parts(day)[0].content_hash for day in real]
+    assert [archive.parts(day)[0].rows for day in real] == [
+        SourceFile.open(path).text.count(b"\n") + 1 for path in zips
+    ]
+    for path in zips:
+        (archive.root / path.name).write_bytes(path.read_bytes())
+    assert archive.land(*real) == dict.fromkeys(real, True)
+    for day, content in zip(real, contents, strict=True):
+        (part,) = archive.parts(day)
+        assert part.content_hash == content
+        assert ALSO in part.inputs
+
+
+def test_no_reader_asks_again_for_what_came_from_no_file(lake: Lake, agg: Instrument) -> None:
+    keys = {"instrument": str(agg.id), "date": SIXTH}
+    for name, provenance in (("a", {FETCHED: "rest"}), ("b", {RECORDED: "x"}), ("c", {})):
+        lake.write(
+            "raw_trades", table("raw_trades").empty(), code_version="older", part=name * 16,
+            inputs={ORDER: "0", **provenance}, **keys,
+        )  # fmt: skip
+    (old,) = read_otherwise(lake.parts("raw_trades", **keys))
+    assert name_of(old) == "c" * 16

@@ -104,7 +104,9 @@ def read_otherwise(used: Iterable[PartitionInfo]) -> list[PartitionInfo]:
     return [
         part
         for part in used
-        if part.code_version != LANDING_VERSION and part.path.stem != f"part-{ABSENT}"
+        if part.code_version != LANDING_VERSION
+        and part.path.stem != f"part-{ABSENT}"
+        and not part.inputs.keys() & PROVISIONAL
     ]
 
 

@@ -28,10 +28,10 @@ from vostok_core.times import DAY, day_of, parse_interval
 from vostok_pipelines.sources.common import Source, SourceFile
 from vostok_pipelines.sources.frames import unit_of
 
-LARGE = 256 << 20
+LARGE = 128 << 20
 """Bytes of text from which on a file is read in blocks."""
 
-BLOCK = 32 << 20
+BLOCK = 8 << 20
 """Bytes of text that are parsed at once then."""
 
 _GZIP_RATIO = 8  # of text to what it is packed into, at a guess; a gzip file doesn't reliably say

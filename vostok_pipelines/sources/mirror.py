@@ -123,7 +123,7 @@ class Mirror:
             with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
                 for entry in entries:
                     span = series.named(entry.name)
-                    if span is not None and entry.is_file():
+                    if span is not None:
                         rank = next(
                             k for k, suffix in enumerate(SUFFIXES) if entry.name.endswith(suffix)
                         )
