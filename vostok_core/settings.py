@@ -205,7 +205,7 @@ class InstrumentSettings(Section):
 class ExchangeSettings(Section):
     """How an exchange of ccxt's shows its past trades, which Vostok must not guess.
 
-    docs/sources.md says which exchanges it knows, and what happens to ids.
+    docs/fetching.md says which exchanges it knows, and what happens to ids.
     """
 
     ids: Literal["unbroken", "unique", "none"] = Field(

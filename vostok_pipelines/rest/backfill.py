@@ -184,6 +184,6 @@ class Backfill:
         return FetchError(
             f"the trades of {self._instrument.id} can't be gone through: {why}",
             where=self._client.place,
-            hint="ask again later; if it stays so, see [exchanges] in docs/sources.md for how the "
+            hint="ask again later; if it stays so, see [exchanges] in docs/fetching.md for how the "
             "exchange's pages are declared",
         )

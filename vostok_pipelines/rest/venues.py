@@ -130,5 +130,5 @@ def _known(exchange: str, declared: ExchangeSettings | None) -> Venue:
         raise UsageError(
             f"it isn't known how {exchange} shows its trades",
             hint=f"declare it in {FILE_NAME}: [exchanges.{exchange}] with ids and page "
-            "(docs/sources.md)",
+            "(docs/fetching.md)",
         ) from None
