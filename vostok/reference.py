@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from vostok_core.settings import GateProfile, InstrumentSettings, Settings
+from vostok_core.settings import ExchangeSettings, GateProfile, InstrumentSettings, Settings
 from vostok_core.strategy import StrategyFile
 
 _TYPES: dict[Any, str] = {
@@ -52,6 +52,7 @@ def settings_page() -> str:
             lines += ["", f"## `[{name}]`", "", _sentence(model), "", *_table(model)]
     tables: Mapping[str, tuple[str, type[BaseModel]]] = {
         "instruments": ("venue.market.BASE-QUOTE", InstrumentSettings),
+        "exchanges": ("name in ccxt", ExchangeSettings),
         "gates": ("profile", GateProfile),
     }
     for name, (key, model) in tables.items():

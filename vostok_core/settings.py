@@ -113,6 +113,15 @@ class SourceSettings(Section):
         {"binance": "https://data.binance.vision"},
         description="venue -> address that `vostok fetch` brings the files of its folder from",
     )
+    rest: Mapping[str, str] = Field(
+        {"binance": "binance", "kraken": "kraken", "bitfinex": "bitfinex", "demo": "embedded"},
+        description="venue -> name in ccxt of the exchange whose trades are fetched by REST, or "
+        "embedded for the exchange that runs on the lake",
+    )
+    rest_urls: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="venue -> address of that exchange, instead of the one that ccxt knows",
+    )
     feeds: Mapping[str, str] = Field(
         {"demo": "feeds/demo.xml"}, description="name of a feed -> its RSS or Atom file"
     )
@@ -222,6 +231,29 @@ class InstrumentSettings(Section):
     _check = field_validator("max_silence")(taken_by(parse_duration))
 
 
+class ExchangeSettings(Section):
+    """How an exchange of ccxt's shows its past trades, which Vostok must not guess.
+
+    docs/fetching.md says which exchanges it knows, and what happens to ids.
+    """
+
+    ids: Literal["unbroken", "unique", "none"] = Field(
+        description="what its ids are: numbers a market without holes, numbers that grow, or none"
+    )
+    page: int = Field(ge=2, description="most trades that it shows at once")
+    step: str = Field("1ms", description="what a time that is asked from is rounded down to")
+    window: str | None = Field(
+        None, description="longest time that a question may span, where it needs an end"
+    )
+
+    _check = field_validator("step")(taken_by(parse_duration))
+
+    @field_validator("window")
+    @classmethod
+    def _length(cls, window: str | None) -> str | None:
+        return None if window is None else taken_by(parse_duration)(window)
+
+
 class GateProfile(Section):
     """Bounds of the promotion gate; its hash is in every decision.
 
@@ -256,6 +288,7 @@ class Settings(Section):
     sentiment: SentimentSettings = SentimentSettings()
     live: LiveSettings = LiveSettings()
     instruments: Mapping[str, InstrumentSettings] = Field(default_factory=dict)
+    exchanges: Mapping[str, ExchangeSettings] = Field(default_factory=dict)
     gates: Mapping[str, GateProfile] = Field(default_factory=lambda: {"standard": GateProfile()})
 
     @field_validator("instruments")

@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from vostok import __version__
-from vostok.cli import checks, data, fetching, maintenance, models, runs, strategies
+from vostok.cli import (
+    checks,
+    data,
+    fetching,
+    maintenance,
+    models,
+    repair,
+    runs,
+    strategies,
+)
 from vostok.cli.command import DebugOption, Globals, LakeOption
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -55,6 +64,7 @@ def options(
 runs.register_demo(app)
 fetching.register(app)
 data.register(app)
+repair.register(app)
 runs.register(app)
 app.add_typer(strategies.app, name="strategy")
 app.add_typer(models.app, name="model")

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from vostok_pipelines.fetching.fetcher import Fetched, Fetcher, Progress
     from vostok_pipelines.launch import Launcher
 
-SourceName = Literal["archive"]
+SourceName = Literal["archive", "rest"]
+
+
+_ABSENT = {
+    "archive": "the archive has no file of {}. Hint: yesterday's may be late",
+    "rest": "the exchange doesn't show {} whole. Hint: a day is, once a trade after it was seen",
+}
+"""Name of a source -> what to say of days that it doesn't have."""
 
 
 def register(app: typer.Typer) -> None:
@@ -79,6 +86,9 @@ def fetch(
     Then the days go the way of ingested ones: landed, then ticks, quality, bars and features. Days
     that had come before and were not made yet are made too.
 
+    With --source rest they are fetched trade by trade from the exchange that [sources.rest] names,
+    through ccxt and as slowly as it wants. They count until the archive has a file of the day.
+
     Days that the archive doesn't have are listed. If the exchange stood still on one, say so with
     `vostok ingest --absent`; that of yesterday may only be late.
 
@@ -87,6 +97,7 @@ def fetch(
       vostok fetch binance.spot.BTC-USDT --from 2025-01-01 --to 2025-03-31 --dry-run
       vostok fetch BTC/USDT XRP/ETH --from 2025-01-01 --jobs 8
       vostok fetch binance.spot.BTC-USDT --from 2025-01-01 --corrected --json
+      vostok fetch kraken.spot.EOS-USD --from 2025-01-06 --to 2025-01-07 --source rest
 
     Exits with 1 if something could not be fetched or used; what could be is there then.
     """
@@ -284,9 +295,10 @@ class _Fetch:
             typer.echo(f"Warning: {instrument.id}: {note}", err=True)
         if fetched.absent:
             ranges = ", ".join(_spoken(*span) for span in spans(fetched.absent))
+            source = self._fetcher.source(instrument).name
             typer.echo(
-                f"Warning: {instrument.id}: the archive has no file of {ranges}. Hint: yesterday's "
-                "may be late; if the exchange stood still, say so with `vostok ingest --absent`",
+                f"Warning: {instrument.id}: {_ABSENT[source].format(ranges)}; if the exchange "
+                "stood still, say so with `vostok ingest --absent`",
                 err=True,
             )
         for error, days in [*_alike(fetched.failed), *_alike(unusable)]:

@@ -115,6 +115,13 @@ TABLES: dict[str, Table] = {
                 Column("count", pl.Int64, "rows, ids or minutes concerned", ge=0),
                 Column("invalidates", pl.Boolean, "bars are invalid once it shows, until it ends"),
                 Column("detail", pl.String, "the finding in words"),
+                Column(
+                    "repaired",
+                    pl.String,
+                    "what repaired it, so that nothing is wrong any more; null if nothing did",
+                    nullable=True,
+                    added=True,
+                ),
             ),
             "What is wrong with a day of data: gaps, duplicates, disorder, outliers, silences.",
             sort_by=("ts", "kind"),

@@ -6,7 +6,7 @@ from vostok_core.errors import UnknownName, UsageError
 from vostok_core.project import Project
 from vostok_pipelines.fetching.fetcher import Fetcher
 
-FETCHERS = ("archive",)
+FETCHERS = ("archive", "rest")
 
 
 def fetcher(
@@ -36,4 +36,8 @@ def fetcher(
             f"{name} has no files that could be corrected, or be of a day or a month",
             hint="leave --corrected and --daily out, or use --source archive",
         )
+    if name == "rest":
+        from vostok_pipelines.fetching.rest import RestFetcher
+
+        return RestFetcher(project)
     raise UnknownName.of("source", name, FETCHERS)

@@ -26,7 +26,7 @@ import aiohttp
 
 from vostok_core.errors import FetchError
 from vostok_core.hashing import hash_file
-from vostok_core.lake.store import fsync_directory, replacing
+from vostok_core.lake.atomic import fsync_directory, replacing
 from vostok_pipelines.fetching.polite import Asker, NoAnswer
 
 SUFFIX = ".CHECKSUM"

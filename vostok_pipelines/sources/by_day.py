@@ -191,7 +191,7 @@ class _Large:
             while left and sum(rows.height for rows in pieces.get(left[0], ())) == counts[left[0]]:
                 self._require_same()
                 day = left.pop(0)
-                yield day, _numbered(pl.concat(pieces.pop(day, [nothing])))
+                yield day, pl.concat(pieces.pop(day, [nothing]))
             if not left:
                 return
         assert not left, "a file that has not changed holds the rows that were counted"
