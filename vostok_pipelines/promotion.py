@@ -19,6 +19,7 @@ from vostok_core.backtest.path import prediction_weeks
 from vostok_core.backtest.report import IndexEntry, ReportContent, write_index, write_report
 from vostok_core.errors import BundleError
 from vostok_core.lake.address import Place
+from vostok_core.lake.objects import conflict
 from vostok_core.lake.store import Lake
 from vostok_core.market.instrument import Instrument
 from vostok_core.models.bundle import Bundle
@@ -212,7 +213,9 @@ def decide(
         log_decision(lake, name, market, week, rows, **record)
         lake.write("promotions", rows, **record, over=seen, **place, week=week)
         if enters and kept is not None:
-            put_in_service(lake, kept, at=now(), why=decision.summary)
+            entered = put_in_service(lake, kept, at=now(), why=decision.summary)
+            if not entered:  # the turn was lost, and a later week has entered meanwhile
+                raise conflict(lake.partition("promotions", **place, week=week))
         standing = standing_of(lake, name, market, week)
     refresh_index(lake, strategy)
     return Verdict(decision, all(checks.values()), enters, standing, report)
@@ -244,10 +247,8 @@ def _hourly_closes(
     first, last = day_of(int(marks[0])), day_of(int(marks[-1]) - 1)
     place = {"instrument": instrument, "interval": strategy.file.interval}
     parts = [
-        lake.read("bars", columns=["ts", "close"], **place, date=day).filter(
-            pl.col("ts").to_physical() % HOUR == 0
-        )
-        for day in days(first, last)
+        bars.filter(pl.col("ts").to_physical() % HOUR == 0)
+        for _, bars in lake.load_days("bars", days(first, last), columns=["ts", "close"], **place)
     ]
     return pl.concat(parts)
 

@@ -4,8 +4,8 @@ models/strategy=…/instrument=…/week=…/bundle/   the week's model, made aga
 models/bundles/<manifest sha256>/               promoted models, which never change, and why
 models/promoted/<strategy>/<instrument>         a JSON file: which of those is in service, by whom
 
-In an object store each of the folders is one object, `bundle.zip` or `<manifest sha256>.zip`.
-Every change of the pointer is a row of the table `service`, which keeps those before it.
+Every change of that file is a row of the table `service`, which keeps those before it. In an object
+store each of the folders is one object, `bundle.zip` or `<manifest sha256>.zip`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Promotion:
 
     @classmethod
     def of(cls, bundle: Bundle) -> Promotion:
-        """What names a bundle of a lake once it is kept."""
+        """What names a bundle once it is kept."""
         said = bundle.manifest
         name = (said.strategy, said.instrument, said.week)
         return cls(*name, _kept(bundle.sha256), bundle.sha256)
@@ -91,6 +91,10 @@ def kept_path(lake: Lake, sha256: str) -> Place:
     return lake.objects.place(_kept(sha256))
 
 
+def _kept(sha256: str) -> str:
+    return f"models/bundles/{sha256}"
+
+
 def pointer_path(lake: Lake, strategy: str, instrument: str) -> Place:
     """The file that names the bundle in service."""
     return lake.objects.place(_pointer(strategy, instrument))
@@ -99,10 +103,6 @@ def pointer_path(lake: Lake, strategy: str, instrument: str) -> Place:
 def was_promoted(lake: Lake, strategy: str, instrument: str) -> bool:
     """Whether there is a pointer, whatever it says."""
     return lake.objects.stat(_pointer(strategy, instrument)) is not None
-
-
-def _kept(sha256: str) -> str:
-    return f"models/bundles/{sha256}"
 
 
 def _pointer(strategy: str, instrument: str) -> str:
@@ -163,33 +163,43 @@ def put_in_service(lake: Lake, found: Promotion, *, at: int, by: str = GATE, why
         Conflict: Somebody else moved it meanwhile.
     """
     with changing_service(lake, found.strategy, found.instrument):
-        held = service(lake, found.strategy, found.instrument)
+        held, seen = _read_service(lake, found.strategy, found.instrument)
         if held is not None and not held.admits(found.week):
             return False
         if held is None or held.promotion != found:
             held = Service(found, by, why, at)
-        change_service(lake, found.strategy, found.instrument, held)
+        change_service(lake, found.strategy, found.instrument, held, over=seen)
     return True
 
 
-def change_service(lake: Lake, strategy: str, instrument: str, to: Service) -> None:
+def change_service(
+    lake: Lake, strategy: str, instrument: str, to: Service, *, over: str | None = None
+) -> None:
     """Make the pointer say something else, whatever it says now, and note it in `service`.
 
     The pointer says all that the row does, so a row that a kill kept from being written is written
     at the next change.
+
+    Args:
+        lake: The lake.
+        strategy: Name of the strategy.
+        instrument: Name of the instrument.
+        to: What it is to say.
+        over: What `seen_service` said before that was decided; by default what it says now.
+
+    Raises:
+        Conflict: Somebody else changed it meanwhile.
     """
     with changing_service(lake, strategy, instrument):
-        name = _pointer(strategy, instrument)
-        there = lake.objects.stat(name)
+        seen = seen_service(lake, strategy, instrument) if over is None else over
         try:
             held = service(lake, strategy, instrument)
         except BundleError:
             held = None  # what can't be read can't be noted
         if held != to:
             _note(lake, strategy, instrument, held)
-            content = _document(strategy, instrument, to)
-            text = json.dumps(content, sort_keys=True, indent=1) + "\n"
-            lake.objects.put_if(name, text.encode(), there.tag if there else UNWRITTEN)
+            text = json.dumps(_document(strategy, instrument, to), sort_keys=True, indent=1)
+            lake.objects.put_if(_pointer(strategy, instrument), f"{text}\n".encode(), seen)
         _note(lake, strategy, instrument, to)
 
 
@@ -199,8 +209,8 @@ def _note(lake: Lake, strategy: str, instrument: str, said: Service | None) -> N
         return
     place = {"strategy": strategy, "instrument": instrument}
     declared = table("service")
-    there = lake.exists("service", **place)
-    rows = lake.read("service", **place) if there else declared.empty()
+    seen = lake.seen("service", **place)
+    rows = lake.read("service", **place) if seen != UNWRITTEN else declared.empty()
     found = said.promotion
     row = pl.DataFrame(
         [
@@ -216,7 +226,8 @@ def _note(lake: Lake, strategy: str, instrument: str, said: Service | None) -> N
         schema=declared.schema,
     )
     if not rows.tail(1).equals(row):
-        lake.write("service", pl.concat([rows, row]), code_version=_VERSION, inputs=None, **place)
+        rows = pl.concat([rows, row])
+        lake.write("service", rows, code_version=_VERSION, inputs=None, over=seen, **place)
 
 
 def _document(strategy: str, instrument: str, said: Service) -> dict[str, str | None]:
@@ -267,20 +278,31 @@ def service(lake: Lake, strategy: str, instrument: str) -> Service | None:
     Raises:
         BundleError: As in `promotion`.
     """
+    return _read_service(lake, strategy, instrument)[0]
+
+
+def seen_service(lake: Lake, strategy: str, instrument: str) -> str:
+    """What tells the present state of the pointer from every later one, for `change_service`."""
+    stat = lake.objects.stat(_pointer(strategy, instrument))
+    return stat.tag if stat else UNWRITTEN
+
+
+def _read_service(lake: Lake, strategy: str, instrument: str) -> tuple[Service | None, str]:
+    """What the pointer says, and the tag of what says it."""
     pointer = pointer_path(lake, strategy, instrument)
     try:
-        written, _ = lake.objects.read(_pointer(strategy, instrument))
+        content, stat = lake.objects.read(_pointer(strategy, instrument))
     except FileNotFoundError:
-        return None
+        return None, UNWRITTEN
     except OSError as error:
         raise _bad_pointer(pointer, str(error)) from None
     try:
-        content = dict(json.loads(written.decode()))
+        said = dict(json.loads(content.decode()))
         # Those that the first pointers lacked.
-        by, why = content.pop("by", GATE), content.pop("why", "")
-        at, aside = content.pop("at", None), content.pop("instead_of", None)
-        withdrawn = all(content[name] is None for name in _OF_BUNDLE)
-        found = Promotion(**content)
+        by, why = said.pop("by", GATE), said.pop("why", "")
+        at, aside = said.pop("at", None), said.pop("instead_of", None)
+        withdrawn = all(said[name] is None for name in _OF_BUNDLE)
+        found = Promotion(**said)
         if not withdrawn:
             date.fromisoformat(found.week)
         held = Service(
@@ -294,10 +316,11 @@ def service(lake: Lake, strategy: str, instrument: str) -> Service | None:
         raise _bad_pointer(pointer, str(error)) from None
     named = held.promotion
     if named is not None and (
-        named.bundle != _kept(named.manifest_sha256) or not _is_hash(named.manifest_sha256)
+        named.bundle != f"models/bundles/{named.manifest_sha256}"
+        or not _is_hash(named.manifest_sha256)
     ):
         raise _bad_pointer(pointer, f"{named.bundle!r} is not a promoted bundle")
-    return held
+    return held, stat.tag
 
 
 def _microseconds(time: datetime) -> int:

@@ -8,6 +8,7 @@ from datetime import date
 
 import polars as pl
 
+from vostok_core.lake.objects import UNWRITTEN
 from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.store import Lake
 
@@ -121,6 +122,7 @@ def _write(
         rows,
         code_version=code_version,
         inputs=inputs,
+        over=UNWRITTEN,
         **place,
         number=f"{number:04d}",
     )
