@@ -213,9 +213,12 @@ class GateProfile(Section):
     confidence: float = Field(
         0.95, gt=0.5, lt=1, description="least probability of an edge, against each benchmark"
     )
-    min_days: int = Field(28, ge=7, description="least out-of-sample days")
+    min_days: int = Field(28, ge=7, description="least out-of-sample days that were observed")
     min_coverage: float = Field(
-        0.95, gt=0, le=1, description="least share of the days from first to last with a return"
+        0.95,
+        gt=0,
+        le=1,
+        description="least share of the days from first to last that were observed",
     )
     min_trades: int = Field(30, ge=1, description="least closed positions")
     max_drawdown: float = Field(0.35, gt=0, le=1, description="greatest loss from a peak")

@@ -42,7 +42,7 @@ def _build(project: Project) -> dg.Definitions:
             *market_assets(project, partitions),
             *news_assets(project, partitions),
             *feature_assets(project, partitions),
-            *research_assets(partitions),
+            *research_assets(project, partitions),
             *strategy_assets(project, partitions),
             *live_assets(project, partitions),
         ],

@@ -18,7 +18,6 @@ from vostok_core.lake.remembering import RememberingLake
 from vostok_core.lake.store import Lake
 from vostok_core.project import Project
 from vostok_core.sentiment.currency import SentimentRules
-from vostok_core.sentiment.scorer import scorer
 from vostok_core.strategy import Strategy
 from vostok_core.times import spans
 from vostok_pipelines.arrivals import ArrivalsReader
@@ -71,7 +70,7 @@ def schedules(
         "scores; the newest range first, and one run at a time.",
     )
     def daily_news(context: dg.ScheduleEvaluationContext) -> Requests:
-        rules = SentimentRules.of(scorer(project.settings.sentiment.scorer), project.settings.bases)
+        rules = SentimentRules.in_force(project.settings)
         lake = project.open_lake()
         bars = [
             day

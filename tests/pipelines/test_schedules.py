@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from vostok_core.errors import VostokError
@@ -41,6 +42,7 @@ from vostok_exchange.archive import archive_path
 from vostok_pipelines.asked import ATTEMPTS
 from vostok_pipelines.definitions import build_definitions
 from vostok_pipelines.due import Due
+from vostok_pipelines.evidence import BACKTEST_TABLES
 from vostok_pipelines.jobs import asset_keys, day_assets
 from vostok_pipelines.known_weeks import KnownWeeks
 from vostok_pipelines.launch import Launcher, prepare_instance
@@ -195,6 +197,36 @@ class Clock:
                 inputs["model"] = read_manifest(folder)[1]
             place = {"strategy": "tiny", "instrument": A, "week": str(week)}
             self.empty("predictions", configuration or self.configuration, place, inputs)
+
+    def is_decided(self, week: date, *, enters: bool = False, bundle: str = "") -> None:
+        """A backtest of the weeks before, and a decision on it, as if they were just made."""
+        place = {"strategy": "tiny", "instrument": A, "week": str(week)}
+        lake, path = self.lake, list(days(FIRST + WEEK, week - DAY))
+        inputs = {
+            f"predictions/{monday}": lake.info("predictions", **place | {"week": str(monday)})
+            for monday in path[::7]
+        }
+        for day in path:
+            keys = {"instrument": A, "date": str(day)}
+            inputs[f"ticks/{day}"] = lake.info("ticks", **keys)
+            inputs[f"bars/{day}"] = lake.info("bars", **keys, interval="1m")
+        hashes = {name: info.content_hash for name, info in inputs.items()}
+        for name in BACKTEST_TABLES:
+            self.empty(name, self.configuration, place, hashes)
+        row: dict[str, object] = {
+            name: {pl.String: "x", pl.Float64: 1.0, pl.Int64: 1}.get(kind)
+            for name, kind in table("promotions").schema.items()
+        }
+        row |= {"comparison": "<=", "verdict": "pass", "enters_service": enters}
+        row |= {"decision": "promoted" if enters else "refused", "bundle": bundle}
+        lake.write(
+            "promotions",
+            pl.DataFrame([row], schema=table("promotions").schema),
+            code_version=self.configuration,
+            inputs={name: lake.info(name, **place).content_hash for name in BACKTEST_TABLES}
+            | {"bundle": bundle},
+            **place,
+        )
 
     def empty(
         self, name: str, version: str, place: dict[str, str], inputs: dict[str, str] | None = None
@@ -532,8 +564,7 @@ def test_retraining_waits_for_predictions_and_labels(clock: Clock) -> None:
     assert clock.tick("tiny_weekly_retraining", SUNDAY + WEEK) == []
     clock.fail(runs)
     assert spans(clock.tick("tiny_weekly_retraining", SUNDAY + WEEK)) == spans(requests)
-    decided = {"strategy": "tiny", "instrument": A, "week": str(MONDAY)}
-    clock.empty("promotions", "t", decided)
+    clock.is_decided(MONDAY)
     assert clock.tick("tiny_weekly_retraining") == []
 
 

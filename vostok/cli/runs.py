@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vostok.cli.command import command
+from vostok.cli.decisions import print_decisions
 from vostok.cli.output import print_table, warn_of_unusable
 from vostok.cli.verdicts import print_verdicts
 from vostok.context import Context
 from vostok_core.errors import Refused, UsageError
-from vostok_core.times import days, parse_day, parse_week
+from vostok_core.times import days, parse_day, parse_week, weeks
 
 if TYPE_CHECKING:
     from datetime import date
@@ -84,13 +85,14 @@ def materialize(
         str | None,
         typer.Option(metavar="ID[,ID...]", help="Instruments; not needed for news."),
     ] = None,
-) -> None:
+) -> int | None:
     """Make partitions of assets, through Dagster.
 
     One run for each instrument covers the whole range, with the assets chained in it. Daily assets
     take days; a strategy's weekly assets (model, predictions, backtest, promotion) take weeks,
     named by their Monday. A partition that exists is made again and swapped in whole. For parity
-    the verdict on each day is printed.
+    the verdict on each day is printed. Of promotions the gate's decision on each week is printed,
+    and what is in service then; the exit code is 3 when it refuses one.
 
     \b
     Examples:
@@ -111,11 +113,15 @@ def materialize(
     for name in names:
         launcher.resolve(name)
     warn_of_unusable(project)
+    code = None
     for name in chosen:
         result = launcher.materialize(names, name, since, until)
         what = ", ".join(result.assets)
         typer.echo(f"{name or 'all'} {since} to {until}: {what}: run {result.run_id}")
         print_verdicts(project.open_lake(), result.assets, name, days(since, until))
+        refused = print_decisions(project.open_lake(), result.assets, name, weeks(since, until))
+        code = refused or code
+    return code
 
 
 def walk_forward(
@@ -154,6 +160,7 @@ def walk_forward(
     lake = project.open_lake(create=False)
     warn_of_unusable(project)
     from vostok.walk_forward import walk_forward as walk
+    from vostok_core.promotion.service import standing
     from vostok_pipelines.launch import Launcher
     from vostok_pipelines.promotion import report_path
 
@@ -171,8 +178,7 @@ def walk_forward(
     judged = lake.read("backtest_daily", columns=["date"], **place)["date"].to_list()
     earlier = ", earlier predictions included" if judged[0] < since else ""
     typer.echo(f"judged: {judged[0]} to {judged[-1]}{earlier}; kept as of {week}, the Monday after")
-    if code is None and not decision["enters_service"].all():
-        typer.echo("not put in service: a later week is in service or has been walked already")
+    typer.echo(f"model of {week}: {standing(lake, chosen.name, str(market.id), week)}")
     typer.echo(f"report: {report_path(lake, chosen.name, str(market.id), week)}")
     return code
 

@@ -90,6 +90,7 @@ def evidence_path(
         else _tick_paths(lake, name, span),
         Costs.of(strategy),
         INITIAL_CASH,
+        interval_us=strategy.interval_us,
     )
     return result, inputs
 

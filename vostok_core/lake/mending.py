@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_ASSETS = {"promotions": "promotion", "trials": "backtest"}
+_ASSETS = {
+    "promotions": "promotion",
+    "gate_decisions": "promotion",
+    "service": "promotion",
+    "trials": "backtest",
+}
 """Tables of a strategy that are made by an asset of another name; so are those of `backtest`."""
 
 

@@ -331,11 +331,20 @@ class Lake:
     def _load(
         self, name: str, columns: Sequence[str] | None, keys: Mapping[str, Key]
     ) -> list[tuple[PartitionInfo, pl.DataFrame]]:
-        found = [read_rows(self.objects, key, columns) for key in self._part_keys(name, keys)]
+        declared = table(name)
+        # A partition that is older than a column has to be read whole: it lacks what may be asked.
+        grown = any(column.added for column in declared.columns)
+        wanted = None if grown else columns
+        found = [read_rows(self.objects, key, wanted) for key in self._part_keys(name, keys)]
         loaded = [each for each in found if each is not None]
         if not loaded:
             raise self._missing(name, keys)
-        return loaded
+        if not grown:
+            return loaded
+        return [
+            (info, self._ordered(declared, frame).select(columns or pl.all()))
+            for info, frame in loaded
+        ]
 
     def _part_keys(self, name: str, keys: Mapping[str, Key]) -> list[str]:
         """The names of a partition's files; that of a partition of one file even if it isn't there,
@@ -411,6 +420,9 @@ class Lake:
 
     @staticmethod
     def _ordered(declared: Table, frame: pl.DataFrame) -> pl.DataFrame:
+        """The columns in the table's order; those that were added to it, null where it has none."""
+        absent = [c for c in declared.columns if c.added and c.name not in frame.columns]
+        frame = frame.with_columns(pl.lit(None, c.dtype).alias(c.name) for c in absent)
         names = [c for c in declared.schema if c in frame.columns]
         if declared.open_columns:
             names += [c for c in frame.columns if c not in declared.schema]

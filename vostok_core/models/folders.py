@@ -24,6 +24,7 @@ from pathlib import Path
 from vostok_core.lake.address import Place
 from vostok_core.lake.files import fsync_directory
 from vostok_core.lake.locks import sole_writer
+from vostok_core.lake.objects import Folder, Objects
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -42,6 +43,8 @@ def _exchange(first: Path, second: Path) -> bool:
 
 Files = Mapping[str, bytes | None]
 """Content by name; None for what is no file."""
+
+Stamps = list[tuple[str, int]]
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -97,13 +100,26 @@ def is_there(place: Place) -> bool:
     return objects.stat(f"{place.key}.zip") is not None or bool(objects.names(place.key))
 
 
-def stamps(place: Place, *names: str) -> list[tuple[str, int]]:
+def stamps(place: Place, *names: str) -> Stamps:
     """What changes whenever a folder or some of its files are written, and when they were, in
     nanoseconds since 1970: 0 where the first alone tells."""
     if isinstance(place, Path):
         return [_stamp(path) for path in (place, *(place / name for name in names))]
     stat = place.objects.stat(f"{place.key}.zip")
     return [("" if stat is None else stat.tag, 0)]
+
+
+def stamps_below(objects: Objects, prefix: str, *names: str) -> Callable[[Place], Stamps]:
+    """Tells `stamps` of the folders below a name; an object store is asked once for all of them."""
+    if isinstance(objects, Folder):
+        return lambda place: stamps(place, *names)
+    tags = {stat.key: stat.tag for stat in objects.stats(prefix)}
+    return lambda place: [(tags.get(f"{_key(place)}.zip", ""), 0)]
+
+
+def _key(place: Place) -> str:
+    assert not isinstance(place, Path)
+    return place.key
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:

@@ -25,6 +25,7 @@ from vostok_core.lake.tables import TIME
 from vostok_core.live.chain import DecisionChain, first_day
 from vostok_core.live.cuts import ClosedBar, Cut, LiveBars, Ticks, newest_counted
 from vostok_core.market.bars import BAR_FIELDS
+from vostok_core.market.days import rules_of
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.ticks import LastTick
 from vostok_core.strategy import Strategy
@@ -100,7 +101,8 @@ def lake_past(
     month = day.replace(day=1)
     warmup = (month - first_day(strategy, month)).days * DAY // strategy.interval_us
     walked = days_before(lake, name, interval, day, warmup=warmup)
-    found = BarDays.read(lake, name, interval, walked, (*BAR_FIELDS, "valid"))
+    fields, rules = (*BAR_FIELDS, "valid"), rules_of(instrument)
+    found = BarDays.read(lake, name, interval, walked, fields, rules=rules)
     bars = found.bars
     reads = next((each for each in packs if each.inputs == "sentiment"), None)
     return Past(

@@ -252,6 +252,7 @@ def _assets_of(
                     {
                         "decision": verdict.decision.decision,
                         "in_service": verdict.in_service,
+                        "standing": verdict.standing,
                         "report": shown_place(verdict.report),
                         "rules": table_markdown(
                             [
