@@ -35,8 +35,22 @@ ARCHIVE = "archive"
 REPLACES = "replaces"
 """Key in a landed part's footer, if the part takes all that landed before it out of use."""
 
+FETCHED, RECORDED, REPAIR = "fetched", "recorded", "repair"
+"""Keys in a landed part's footer, if its rows were asked for over the wire, were recorded from a
+stream, or mend what another part lacks; with whom they came from."""
+
+PROVISIONAL = frozenset({FETCHED, RECORDED, REPAIR})
+"""Of parts with one of these keys: they count until the archive has a file of the day."""
+
+GIVE_WAY = PROVISIONAL | {ARCHIVE}
+"""Parts with one of these keys give way to the archive's file of the day, when it lands."""
+
 ABSENT = "absent"
 """The part of a landed day that holds no file, but somebody's word that there is none."""
+
+RECORDING_VERSION = "1"
+"""Version of recorded parts, which are not read again: it changes whenever the same segment makes
+another one."""
 
 KLINE_INTERVAL = "1m"
 """The interval that klines are merged, inspected and made into bars at."""
@@ -65,8 +79,10 @@ def parts_in_use(parts: Iterable[PartitionInfo]) -> list[PartitionInfo]:
     """Those of the landed parts of a day that its ticks or klines are merged from.
 
     Nothing that landed is deleted, but a later file can take its place. The archive has one file of
-    a day, so a part that came from it takes the earlier ones that did out of use. A part that was
-    landed to replace what there was takes all earlier ones out of use.
+    a day, so a part that came from it takes the earlier ones that did out of use, and with them
+    what stood in for it until then: what was asked for over the wire, recorded, or mended. What was
+    recorded doesn't count beside it either if it lands later. A part that was landed to replace
+    what there was takes all earlier ones out of use.
 
     Returns:
         They, in the order of landing.
@@ -76,9 +92,16 @@ def parts_in_use(parts: Iterable[PartitionInfo]) -> list[PartitionInfo]:
         if REPLACES in part.inputs:
             used.clear()
         elif ARCHIVE in part.inputs:
-            used = [before for before in used if ARCHIVE not in before.inputs]
+            used = [before for before in used if not before.inputs.keys() & GIVE_WAY]
+        elif RECORDED in part.inputs and any(ARCHIVE in before.inputs for before in used):
+            continue
         used.append(part)
     return used
+
+
+def place_after(parts: Iterable[PartitionInfo]) -> str:
+    """The ORDER of a part that lands after others."""
+    return str(max((int(part.inputs.get(ORDER, "0")) for part in parts), default=-1) + 1)
 
 
 def read_otherwise(used: Iterable[PartitionInfo]) -> list[PartitionInfo]:
@@ -86,7 +109,9 @@ def read_otherwise(used: Iterable[PartitionInfo]) -> list[PartitionInfo]:
     return [
         part
         for part in used
-        if part.code_version != LANDING_VERSION and part.path.stem != f"part-{ABSENT}"
+        if part.code_version != LANDING_VERSION
+        and part.path.stem != f"part-{ABSENT}"
+        and not part.inputs.keys() & PROVISIONAL
     ]
 
 
