@@ -18,11 +18,12 @@ from threading import Lock
 from vostok_core.features.currency import FeatureCurrency
 from vostok_core.features.registry import packs
 from vostok_core.hashing import hash_value
+from vostok_core.lake.recorder_folder import open_days
 from vostok_core.lake.remembering import RememberingLake
 from vostok_core.lake.store import Lake, PartitionInfo
 from vostok_core.market.days import (
-    ARCHIVE,
     CODE_VERSION,
+    GIVE_WAY,
     KLINE_INTERVAL,
     LANDED,
     LANDING_VERSION,
@@ -57,7 +58,8 @@ class Arrivals:
         scored: For each day whose news have current scores, the content hash of these; empty if
             the instrument needs none.
         by: Hash of the code and rules that days are made by.
-        open: The days that are not made of those sources, in order.
+        open: The days that are not made of those sources, in order; those are left out that the
+            recorder has not landed all of, until it has or the archive has their file.
     """
 
     sources: Mapping[date, Sequence[str]]
@@ -99,6 +101,7 @@ class ArrivalsReader:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._archive = project.archive
+        self._recorder = project.recorder_folder
         self._start = project.settings.calendar.start
         self._hashes = FileHashes(project.dagster_home / "archive-hashes.json")
         self._known: dict[str, tuple[str, _Lake]] = {}
@@ -139,7 +142,7 @@ class ArrivalsReader:
             used = parts_in_use(parts)
             kept = set()
             if name is not None and not is_landed(parts, name):
-                used = [part for part in used if ARCHIVE not in part.inputs]
+                used = [part for part in used if not part.inputs.keys() & GIVE_WAY]
                 kept = {name}
                 unlanded.add(day)
             kept |= {_name(part) for part in used}
@@ -148,10 +151,12 @@ class ArrivalsReader:
             sources[day] = sorted(
                 f"{part} {old[part]}" if part in old.keys() - {name} else part for part in kept
             )
+        recording = open_days(self._recorder / str(instrument.id)) - names.keys()
         waiting = [
             day
             for day in sorted(sources)
             if self._start <= day <= last and (day in unlanded or day not in found.made)
+            if day not in recording
         ]
         by = self._made_by(instrument)
         return Arrivals(sources, found.parts.keys(), found.merged, found.scored, by, waiting)

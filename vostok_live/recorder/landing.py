@@ -68,10 +68,11 @@ def land_segments(lake: Lake, instrument: Instrument, folder: Path, *, keep: boo
                 rows.read(lines(file))
                 landed.append(_write(lake, instrument, path, rows))
                 put_away(path, keep=keep)
-        except OSError as error:
+        except (OSError, pl.exceptions.PolarsError) as error:
+            said = getattr(error, "strerror", None) or str(error).partition("\n")[0]
             failed = failed or RecorderError(
-                f"what was recorded can't be landed ({error.strerror})",
-                where=error.filename or lake.root,
+                f"what was recorded can't be landed ({said})",
+                where=getattr(error, "filename", None) or lake.root,
                 hint="see that the lake can be written and its disk has room; what was recorded "
                 "is kept until it has landed",
             )
@@ -98,15 +99,14 @@ def land_capture(lake: Lake, instrument: Instrument, path: Path) -> Landing:
     with opened(path) as file:
         rows = SegmentRows(instrument, hash_file(path)[:16])
         rows.read(lines(file))
-    found = _write(lake, instrument, path, rows)
-    if not found.days:
+    if not rows.useful:
         raise RecorderError(
             f"none of its {rows.lines} lines is about {instrument.id.symbol}",
             where=path,
             hint="a capture has a time in nanoseconds and a frame of the exchange on each line, "
             'such as 1723161254087891268 {"stream":"btcusdt@trade","data":{"e":"trade", ...}}',
         )
-    return found
+    return _write(lake, instrument, path, rows)
 
 
 def _write(lake: Lake, instrument: Instrument, path: Path, rows: SegmentRows) -> Landing:

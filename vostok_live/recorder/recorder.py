@@ -52,6 +52,7 @@ class Timing:
         beat: Between two heartbeats.
         clock: Between two looks at the exchange's clock.
         land_again: After a landing that failed.
+        give_up: Until missing trades that the exchange doesn't give are given up.
         grace: After an hour's end until its segment is closed: what is on the way belongs to it.
     """
 
@@ -59,6 +60,7 @@ class Timing:
     beat: float = 5.0
     clock: float = 300.0
     land_again: float = 600.0
+    give_up: float = 600.0
     grace: float = 5.0
 
 
@@ -74,7 +76,8 @@ class Recorder:
         patience: How long connections are waited for.
 
     Attributes:
-        recordings: The instruments, by the exchange's symbol, while it runs.
+        recordings: The instruments, by the exchange's symbol, once it runs.
+        streams: The connections that they share.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class Recorder:
         self._patience = patience or Patience()
         self._stop = asyncio.Event()
         self.recordings: dict[str, Recording] = {}
+        self.streams: list[MarketStream] = []
 
     def stop(self) -> None:
         """Stop in order, soon: close the segments and let who will land them."""
@@ -116,14 +120,14 @@ class Recorder:
                 reader = ClockReader(plan.venue.rest, plan.venue.clock, web, self._seams.clock)
                 first = await self._first_time(reader)
                 self._make(web)
-                streams = self._streams(web)
+                self.streams = self._streams(web)
                 keeper = Keeper(
-                    plan, list(self.recordings.values()), streams, self._seams, self._land,
+                    plan, list(self.recordings.values()), self.streams, self._seams, self._land,
                     self._timing, self._version,
                 )  # fmt: skip
                 try:
                     self._begin(first, keeper)
-                    await self._until_stopped(streams, reader, keeper)
+                    await self._until_stopped(reader, keeper)
                 finally:
                     keeper.end()
 
@@ -154,6 +158,7 @@ class Recorder:
                 begin,
                 MarketRest(asker, instrument, seams.clock),
                 seams=seams,
+                patience=self._timing.give_up,
                 on_error=_failed,
             )
 
@@ -190,9 +195,7 @@ class Recorder:
             keeper.show(first)
         keeper.begun()
 
-    async def _until_stopped(
-        self, streams: Sequence[MarketStream], reader: ClockReader, keeper: Keeper
-    ) -> None:
+    async def _until_stopped(self, reader: ClockReader, keeper: Keeper) -> None:
         async def until_asked() -> None:
             await self._stop.wait()
             raise _Asked
@@ -200,7 +203,7 @@ class Recorder:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(until_asked())
-                for stream in streams:
+                for stream in self.streams:
                     tasks.create_task(stream.run())
                 for recording in self.recordings.values():
                     tasks.create_task(recording.run())
@@ -209,12 +212,9 @@ class Recorder:
                 tasks.create_task(self._watch_clock(reader, keeper))
         except BaseExceptionGroup as group:
             _, others = group.split(_Asked)
-            if others is None:
-                logs.event(_log, "info", "stopped", "stopped in order")
-                return
-            grave = gravest(others)
-            logs.event(_log, "critical", "ended", f"{type(grave).__name__}: {grave}")
-            raise grave from group
+            if others is not None:
+                raise gravest(others) from group
+        logs.event(_log, "info", "stopped", "stopped in order")
 
     async def _watch_clock(self, reader: ClockReader, keeper: Keeper) -> None:
         pause = self._timing.clock

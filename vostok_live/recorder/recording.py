@@ -28,7 +28,6 @@ LEVELS = 1_000
 """Levels of each side in a snapshot: what weighs 50 of the 6,000 that a minute allows."""
 
 _HELD = 20_000  # trades above a hole whose ids are remembered
-_PATIENCE = 600.0  # seconds that missing trades are asked for before they are given up
 _PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between two snapshots that are asked for
 
 
@@ -42,6 +41,7 @@ class Recording:
         begin: Where to go on with its trades.
         rest: Asks for what is missing.
         seams: Clock and chance.
+        patience: Seconds that missing trades are asked for before they are given up.
         on_error: Called when something can't be asked for; it is tried again.
 
     Attributes:
@@ -61,6 +61,7 @@ class Recording:
         rest: MarketRest,
         *,
         seams: Seams,
+        patience: float,
         on_error: Callable[[FeedError], None],
     ) -> None:
         self.instrument = instrument
@@ -72,7 +73,7 @@ class Recording:
         self.up = False
         self.book = BookSync()
         self.missed = MissedTrades(
-            Continuity(begin.next_id, patience=_PATIENCE, hold=_HELD), rest, self.write, on_error
+            Continuity(begin.next_id, patience=patience, hold=_HELD), rest, self.write, on_error
         )
         self._begin = begin
         self._exchange = exchange

@@ -105,6 +105,7 @@ class SegmentRows:
         name: See above.
         lines: How many were read.
         other: Events of other symbols, which are left out.
+        useful: Whether anything of the instrument's own was read.
     """
 
     def __init__(self, instrument: Instrument, name: str) -> None:
@@ -124,6 +125,7 @@ class SegmentRows:
         self._ahead: int | None = None  # microseconds that events were sent after they came
         self._timed = 0
         self._first_ns = 0
+        self.useful = False
         self._last_ns = 0
 
     def read(self, found: Iterable[Line]) -> None:
@@ -148,7 +150,9 @@ class SegmentRows:
         if isinstance(event, Tick | BookTop | DepthDiff):
             if event.symbol != self._symbol:
                 self.other += 1
-            elif isinstance(event, Tick):
+                return
+            self.useful = True
+            if isinstance(event, Tick):
                 self._trades.add(event, row)
                 self._time(event.sent, ns)
             elif isinstance(event, BookTop):
@@ -255,9 +259,9 @@ class SegmentRows:
             detail = f"trades from {line.from_id}{last} are not fetched: {line.why}"
             rows.append(("skipped", at, at, count, np.nan, detail))
         rows += self._clock_rows()
-        if self._unusable.count:
-            bad = self._unusable
-            begin, end = market(bad.first_ns, bad.last_ns)
+        bad = self._unusable
+        if bad.count and self._first_ns:
+            begin, end = market(bad.first_ns or self._first_ns, bad.last_ns or self._first_ns)
             rows.append(("unusable", begin, end, bad.count, np.nan, bad.detail))
         for a, b in _runs(seam):
             run = seam.filter(pl.col("trade_id").is_between(a, b))

@@ -39,6 +39,7 @@ class Segment:
         self.size = 0
         self._descriptor = descriptor
         self._entered = False
+        self._broken = False
 
     @classmethod
     def begin(cls, folder: Path, name: str, ns: int, first: Own) -> Self:
@@ -77,7 +78,7 @@ class Segment:
         """Write down a text of the exchange.
 
         Raises:
-            RecorderError: It can't be written; what was before stays.
+            RecorderError: It can't be written; what was before stays, and nothing more is taken.
         """
         self._write(b"%d %b\n" % (ns, on_one_line(text)))
 
@@ -90,11 +91,14 @@ class Segment:
         self._write(b"%d %b\n" % (ns, written(line)))
 
     def _write(self, line: bytes) -> None:
+        if self._broken:
+            return  # what came after a line that was cut short would be a part of it
         try:
             done = os.write(self._descriptor, line)
             while done < len(line):  # a disk that is nearly full takes a part
                 done += os.write(self._descriptor, line[done:])
         except OSError as error:
+            self._broken = True
             raise _unwritable(self.path, error) from error
         self.size += len(line)
 
