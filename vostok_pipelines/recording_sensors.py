@@ -30,7 +30,6 @@ def recording_sensors(project: Project, project_jobs: Jobs) -> list[dg.SensorDef
 
     @dg.sensor(
         minimum_interval_seconds=60,
-        asset_selection=[],
         description="Shows on the asset recordings how `vostok-live record` stands: hours landed, "
         "age of the newest frame, seams. It reads files alone, and tells what has changed.",
     )
