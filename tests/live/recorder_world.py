@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -79,21 +79,33 @@ def make_project(root: Path) -> Project:
     return project
 
 
+Levels = dict[int, int]
+
+
 @dataclass
 class Truth:
-    """What the exchange's desk says of one instrument.
+    """What the exchange's desk says of one instrument, in the symbol's integers.
 
     Attributes:
-        trades: Each trade's (or aggregate trade's) price and quantity, in the symbol's units.
-        tops: The best prices after each change that made them so.
-        last: Number of the newest change of the book.
+        trades: Time, price and quantity of each trade (or aggregate trade) by its id.
+        tops: Best bid and ask after each change that made them so.
+        changes: Number, bids and asks of every change of the book, after the book as it stood.
     """
 
     instrument: Instrument
     trades: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     tops: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
-    books: dict[int, tuple[dict[int, int], dict[int, int]]] = field(default_factory=dict)
-    last: int = 0
+    changes: list[tuple[int, Levels, Levels]] = field(default_factory=list)
+
+    @classmethod
+    def at(cls, instrument: Instrument, server: Server) -> Truth:
+        """What is true at an exchange from now on."""
+        desk = server.exchange.desk
+        book = desk.venue.listing(instrument.id.symbol).book
+        bids, asks = book.depth(1_000_000)
+        truth = cls(instrument, changes=[(book.update_id, dict(bids), dict(asks))])
+        desk.listeners.append(truth.hear)
+        return truth
 
     def hear(self, events: list[Event]) -> None:
         """Events of the desk."""
@@ -108,14 +120,18 @@ class Truth:
             elif isinstance(event, BookTop):
                 self.tops[event.update_id] = (event.top.bid, event.top.ask)
             elif isinstance(event, DepthChange):
-                self._changed(event)
+                self.changes.append((event.last, event.bids, event.asks))
 
-    def _changed(self, event: DepthChange) -> None:
-        self.last = event.last
-        if self.books:
-            bids, asks = next(reversed(self.books.values()))
-            changed = ({**bids, **event.bids}, {**asks, **event.asks})
-            self.books[event.last] = tuple({p: q for p, q in side.items() if q} for side in changed)  # type: ignore[assignment]
+    def books(self, wanted: Iterable[int]) -> Iterator[tuple[int, Levels, Levels]]:
+        """The book as it stood after some changes, in order of them."""
+        asked = set(wanted)
+        bids: Levels = {}
+        asks: Levels = {}
+        for number, more_bids, more_asks in self.changes:
+            bids.update(more_bids)
+            asks.update(more_asks)
+            if number in asked:
+                yield number, *({p: q for p, q in side.items() if q} for side in (bids, asks))
 
 
 @asynccontextmanager
@@ -129,15 +145,9 @@ async def exchange(
     if not (folder / "setup.json").exists():
         setup = Setup(5, opens, OPENS, markets, (), {"USDT": Decimal(500)})
     async with Server(folder, setup=setup, speed=speed, **options) as server:
-        desk = server.exchange.desk
-        truths = {}
-        for market in markets:
-            name = str(market.instrument.id)
-            truth = truths[name] = Truth(market.instrument)
-            book = desk.venue.listing(market.instrument.id.symbol).book
-            bids, asks = book.depth(100_000)
-            truth.books[book.update_id] = (dict(bids), dict(asks))
-            desk.listeners.append(truth.hear)
+        truths = {
+            str(market.instrument.id): Truth.at(market.instrument, server) for market in markets
+        }
         yield server, truths
 
 
@@ -276,13 +286,15 @@ def check_book(lake: Lake, truth: Truth) -> pl.DataFrame:
     ends = changes.filter(
         (pl.col("last_id") + 1 != pl.col("first_id").shift(-1)).fill_null(value=True)
     )
+    known = {
+        row["last_id"]
+        for row in ends.iter_rows(named=True)
+        if unknown.filter((pl.col("ts") <= row["ts"]) & (pl.col("end_ts") >= row["ts"])).is_empty()
+    }
     told = 0
-    for row in ends.iter_rows(named=True):
-        spans = unknown.filter((pl.col("ts") <= row["ts"]) & (pl.col("end_ts") >= row["ts"]))
-        if not spans.is_empty() or row["last_id"] not in truth.books:
-            continue
-        book = book_after(depth, row["last_id"])
-        for ours, theirs in zip((book.bids, book.asks), truth.books[row["last_id"]], strict=True):
+    for number, *sides in truth.books(known):
+        book = book_after(depth, number)
+        for ours, theirs in zip((book.bids, book.asks), sides, strict=True):
             assert {round(p / step): round(q / lot) for p, q in ours.items()} == theirs
         told += 1
     assert told, "no book could be told"
