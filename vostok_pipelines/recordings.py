@@ -161,6 +161,8 @@ def _problems(
         yield f"no frame for {frame_age:.0f} s"
     if waiting > 1 + _BEHIND:
         yield f"{waiting} segments have not landed"
+    if beat.get("trouble"):
+        yield str(beat["trouble"])
     if beat.get("landing"):
         yield f"what was recorded can't be landed: {beat['landing']}"
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import Awaitable, Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from tests.live.recorder_world import (
     recorder,
     until,
 )
-from vostok_core.lake.recorder_folder import is_held, read_heartbeat, segments
+from vostok_core.lake.recorder_folder import is_held, open_days, read_heartbeat, segments
 from vostok_core.project import Project
 from vostok_core.times import HOUR, SECOND
 from vostok_exchange.protocol.sockets import Patience as Lasting
@@ -152,18 +154,17 @@ def test_connections_that_break_leave_breaks_that_are_known_and_no_trade_is_lost
                 listener.socket._drop("a test says so")
 
     # A pause of the wall is minutes of the market: trades are missed.
-    patience = Patience(steady=0.0, pause=0.5, longest_pause=0.5)
+    patience = Patience(steady=1e9, pause=0.4, longest_pause=0.4)
     truths = play(project, scenario, patience=patience)
     assert broken == 5
     lake = project.open_lake()
     for name in (ABC, XYZ):
-        quality = check_trades(lake, truths[name])
+        check_trades(lake, truths[name])
         assert rows(project, name, "seam")["count"].sum() > 0
         book = check_book(lake, truths[name])
         uncovered = book.filter(pl.col("kind") == "uncovered")
         assert uncovered.height >= 5
         assert uncovered["detail"].str.contains("closed with 1006").sum() >= 3
-        del quality
 
 
 def test_an_exchange_that_was_away_is_waited_for_and_its_trades_are_fetched(
@@ -192,6 +193,39 @@ def test_an_exchange_that_was_away_is_waited_for_and_its_trades_are_fetched(
     land(project)
     for name in (ABC, XYZ):
         check_trades(project.open_lake(), truths[name])
+
+
+def test_an_exchange_that_comes_later_is_waited_for_and_its_time_is_told_then(
+    project: Project, unused_port: int
+) -> None:
+    """Until then the wall's hour is all that is known; the market's is long ago."""
+
+    async def run() -> dict[str, Truth]:
+        recording = recorder(project, f"http://127.0.0.1:{unused_port}", patience=STEADY)
+        task = asyncio.ensure_future(recording.run())
+        folder = project.recorder_folder / ABC
+        await until(lambda: bool(segments(folder)), task)
+        assert open_days(folder).isdisjoint({date(2025, 3, 31), date(2025, 4, 1)})
+        async with exchange(project, project.root / "exchange", port=unused_port) as (_, truths):
+            await until(lambda: recorded(recording, "ABCUSDT", "trades") > 20, task)
+            await until(lambda: date(2025, 3, 31) in open_days(folder), task)
+            recording.stop()
+            await task
+        return truths
+
+    truths = asyncio.run(asyncio.wait_for(run(), 60))
+    land(project)
+    for name in (ABC, XYZ):
+        check_trades(project.open_lake(), truths[name])
+        check_book(project.open_lake(), truths[name])
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+    return port
 
 
 def test_a_second_recorder_of_an_instrument_is_refused(project: Project) -> None:
@@ -405,6 +439,50 @@ def test_a_break_of_the_depth_fetches_a_snapshot_until_one_is_new_enough(
     (day,) = lake.days("raw_depth", instrument=ABC)[:1]
     changes = lake.read("raw_depth", instrument=ABC, date=day).filter(~pl.col("snapshot"))
     assert changes["last_id"].to_list() == [3, 6, 12]
+
+
+def test_a_symbol_that_the_exchange_has_not_is_said(project: Project, scripted: Any) -> None:
+    async def script(link: Any) -> None:
+        await link.subscribed()
+        await link.gone()
+
+    def refuses(request: web.Request) -> web.Response:
+        return web.json_response({"code": -1121, "msg": "Invalid symbol."}, status=400)
+
+    server = scripted(script)
+    server.rest = refuses
+
+    async def scenario(recording: Recorder, task: asyncio.Task[None]) -> None:
+        def trouble() -> str:
+            beat = read_heartbeat(project.recorder_folder / ABC) or {}
+            return beat.get("trouble") or ""
+
+        await until(lambda: "Invalid symbol" in trouble(), task)
+
+    scripted_play(project, server, scenario)
+
+
+def test_a_segment_that_grows_large_is_over_before_its_hour(
+    project: Project, scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vostok_live.recorder.recording.LARGEST", 2_000)
+
+    async def script(link: Any) -> None:
+        await link.subscribed()
+        for n in range(1, 100):
+            await abc(link)(n)
+            await asyncio.sleep(0.01)
+        await link.gone()
+
+    server = scripted(script)
+    server.rest = Answers()
+
+    async def scenario(recording: Recorder, task: asyncio.Task[None]) -> None:
+        await until(lambda: recorded(recording, "ABCUSDT", "trades") == 99, task)
+        assert len(segments(project.recorder_folder / ABC)) > 3
+
+    scripted_play(project, server, scenario)
+    assert landed_ids(project) == list(range(1, 100))
 
 
 def test_half_a_frame_and_other_garbage_are_kept_and_counted_and_nothing_stops(

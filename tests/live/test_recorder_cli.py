@@ -197,14 +197,14 @@ def test_what_a_person_should_look_at_is_said() -> None:
         state="recording", started_us=0, now_us=100_000_000, market_ts=0, last_frame_us=99_000_000,
         trade_id=1, trade_ts=1, next_id=2, whole=True, lines={}, bytes=0, fetched=12, lost=3,
         snapshots=1, depth_breaks=2, connections=1, ended={}, clock_offset_ms=-1270.0,
-        clock_age_s=1.0, segment=None, landing="full", disk_free=1,
+        clock_age_s=1.0, segment=None, trouble="no symbol", landing="full", disk_free=1,
     )  # fmt: skip
     each = Recording(ABC, True, 45.0, 1.0, 3, beat)
     said = notes_of(each)
-    assert len(said) == 6
+    assert len(said) == 7
     assert "no heartbeat for 45 s" in said[0]
     assert "this machine's clock is -1.27 s off" in said[-1]
     fine = msgspec.structs.replace(
-        beat, fetched=0, lost=0, depth_breaks=0, clock_offset_ms=3.0, landing=None
+        beat, fetched=0, lost=0, depth_breaks=0, clock_offset_ms=3.0, landing=None, trouble=None
     )
     assert notes_of(Recording(ABC, True, 1.0, 1.0, 1, fine)) == []

@@ -101,12 +101,12 @@ class Keeper:
                 self._over.set()
 
     def _turn_hours(self) -> list[Segment]:
-        """Go on in new segments where an hour is over; those before."""
+        """Go on in new segments where one is over; those before."""
         speed = self._clock.market_time.speed
         grace = int(self._timing.grace * SECOND * speed)
         closing = []
         for recording in self._recordings:
-            if recording.hour_is_over(grace):
+            if recording.is_over(grace):
                 before = recording.begin()
                 if self._shown is not None:
                     recording.write(self._shown)
@@ -209,6 +209,7 @@ class Keeper:
             else (shown.market_us - shown.wall_ns / 1e3) / 1e3,
             clock_age_s=None if shown is None else (now_ns - shown.wall_ns) / 1e9,
             segment=None if segment is None else segment.name,
+            trouble=recording.trouble or None,
             landing=self._not_landed or None,
             disk_free=_free(recording),
         )

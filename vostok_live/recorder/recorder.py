@@ -20,7 +20,7 @@ from vostok_live.feed.connection import Allowance, MarketStream, Patience
 from vostok_live.feed.events import Malformed
 from vostok_live.feed.http import Asker, FeedError
 from vostok_live.feed.rest import MarketRest
-from vostok_live.recorder.clock import ClockFailure, ClockReader
+from vostok_live.recorder.clock import ClockReader
 from vostok_live.recorder.keeper import Keeper
 from vostok_live.recorder.lease import RecorderLease
 from vostok_live.recorder.lines import Clock as ClockLine
@@ -127,7 +127,7 @@ class Recorder:
                 )  # fmt: skip
                 try:
                     self._begin(first, keeper)
-                    await self._until_stopped(reader, keeper)
+                    await self._until_stopped(reader, keeper, first)
                 finally:
                     keeper.end()
 
@@ -195,7 +195,9 @@ class Recorder:
             keeper.show(first)
         keeper.begun()
 
-    async def _until_stopped(self, reader: ClockReader, keeper: Keeper) -> None:
+    async def _until_stopped(
+        self, reader: ClockReader, keeper: Keeper, first: ClockLine | None
+    ) -> None:
         async def until_asked() -> None:
             await self._stop.wait()
             raise _Asked
@@ -209,24 +211,23 @@ class Recorder:
                     tasks.create_task(recording.run())
                 tasks.create_task(keeper.run())
                 tasks.create_task(keeper.land())
-                tasks.create_task(self._watch_clock(reader, keeper))
+                tasks.create_task(self._watch_clock(reader, keeper, known=first is not None))
         except BaseExceptionGroup as group:
             _, others = group.split(_Asked)
             if others is not None:
                 raise gravest(others) from group
         logs.event(_log, "info", "stopped", "stopped in order")
 
-    async def _watch_clock(self, reader: ClockReader, keeper: Keeper) -> None:
-        pause = self._timing.clock
+    async def _watch_clock(self, reader: ClockReader, keeper: Keeper, *, known: bool) -> None:
+        """Read the exchange's clock again and again, sooner while it can't be read."""
         while True:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(self._timing.clock / (1.0 if known else _SOONER))
             shown = await reader.read()
-            if isinstance(shown, ClockFailure):
-                pause = self._timing.clock / _SOONER
-                logs.event(_log, "warning", "clock", f"it can't be read: {shown.why}")
-            else:
-                pause = self._timing.clock
+            known = isinstance(shown, ClockLine)
+            if isinstance(shown, ClockLine):
                 keeper.show(shown)
+            else:
+                logs.event(_log, "warning", "clock", f"it can't be read: {shown.why}")
 
 
 class _Asked(Exception):

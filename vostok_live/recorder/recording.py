@@ -24,6 +24,9 @@ from vostok_live.recorder.segment import Segment
 from vostok_live.recorder.sync import BookSync
 from vostok_live.seams import Seams
 
+LARGEST = 256 << 20
+"""Bytes after which a segment is over before its hour is: landing it takes memory by its size."""
+
 LEVELS = 1_000
 """Levels of each side in a snapshot: what weighs 50 of the 6,000 that a minute allows."""
 
@@ -50,6 +53,7 @@ class Recording:
         last: The newest trade.
         heard_ns: When the newest frame came.
         up: Whether a connection carries the streams.
+        trouble: Why the newest question to the exchange has no answer; empty where it has one.
     """
 
     def __init__(
@@ -71,9 +75,13 @@ class Recording:
         self.last: Tick | None = None
         self.heard_ns = 0
         self.up = False
+        self.trouble = ""
         self.book = BookSync()
         self.missed = MissedTrades(
-            Continuity(begin.next_id, patience=patience, hold=_HELD), rest, self.write, on_error
+            Continuity(begin.next_id, patience=patience, hold=_HELD),
+            rest,
+            self._answered,
+            self._failed,
         )
         self._begin = begin
         self._exchange = exchange
@@ -136,9 +144,14 @@ class Recording:
         self._snapshot_wanted.set()
         return before
 
-    def hour_is_over(self, grace: int) -> bool:
-        """Whether market time is in a later hour than that of the segment, by `grace` at least."""
-        return (self._clock.market() - grace) // HOUR > self._hour
+    def is_over(self, grace: int) -> bool:
+        """Whether the segment is: its hour by at least `grace`, or it is large.
+
+        Market time that is an hour before the segment's was not known when that began.
+        """
+        now = self._clock.market()
+        later = (now - grace) // HOUR > self._hour or now < (self._hour - 1) * HOUR
+        return later or (self._segment is not None and self._segment.size > LARGEST)
 
     def end(self) -> None:
         """Close the segment: nothing more is recorded."""
@@ -186,6 +199,16 @@ class Recording:
         if self._segment is not None:
             self._segment.write(self._clock.wall_ns(), line)
 
+    def _answered(self, line: Own) -> None:
+        """Write an answer of the exchange down."""
+        self.trouble = ""
+        self.write(line)
+
+    def _failed(self, error: FeedError) -> None:
+        """A question has no answer; it is asked again."""
+        self.trouble = error.what
+        self._on_error(error)
+
     def _account(self, segment: Segment) -> None:
         self.bytes += segment.size
 
@@ -222,9 +245,9 @@ class Recording:
             try:
                 body, snapshot = await self._rest.raw_depth(LEVELS)
             except FeedError as error:
-                self._on_error(error)
+                self._failed(error)
             else:
-                self.write(Depth(compact(body)))
+                self._answered(Depth(compact(body)))
                 self.book.stood(snapshot)
             if self.book.wants():  # it was older than the changes that have come
                 self._snapshot_wanted.set()

@@ -61,6 +61,9 @@ class Heartbeat(Struct, frozen=True):
     ]
     clock_age_s: Annotated[float | None, Meta(description="since the clock was last read")]
     segment: Annotated[str | None, Meta(description="that is being written")]
+    trouble: Annotated[
+        str | None, Meta(description="why the exchange didn't answer the newest question")
+    ]
     landing: Annotated[str | None, Meta(description="why what was recorded could not be landed")]
     disk_free: Annotated[int, Meta(description="bytes that are free where segments lie")]
 

@@ -48,6 +48,8 @@ def notes_of(recording: Recording) -> list[str]:
         found.append(f"no heartbeat for {recording.heartbeat_age_s:.0f} s")
     if not recording.alive and recording.waiting:
         found.append(f"{recording.waiting} segments wait: `vostok-live record land`")
+    if beat.trouble:
+        found.append(beat.trouble)
     if beat.landing:
         found.append(f"not landed: {beat.landing}")
     if beat.lost:
