@@ -2,7 +2,7 @@
 
     .venv/bin/python bench/demo_seeds.py [--seeds 1..6]
 
-Each seed is a whole `vostok demo` in a lake of its own, a minute or two on two cores.
+Each seed is a whole `vostok demo` in a lake of its own, some three minutes on two cores.
 """
 
 from __future__ import annotations

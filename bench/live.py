@@ -157,7 +157,7 @@ def make_lake(root: Path) -> Project:
         )  # fmt: skip
     bundle = train_week(lake, project.settings, strategy, instrument, WEEK)
     kept = keep(lake, STRATEGY, NAME, WEEK, sha256=bundle.sha256, gate=b"{}")
-    assert put_in_service(lake, kept)
+    assert put_in_service(lake, kept, at=day_start(WEEK))
     Setup(
         SEED, FIRST, day_start(WEEK), (Market(instrument, SPEC),), (demo_account([ACCOUNT]),),
         {"USDT": Decimal(600)},

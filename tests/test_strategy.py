@@ -10,7 +10,7 @@ from vostok_core.errors import StrategyError, UnknownName
 from vostok_core.features.registry import pack
 from vostok_core.project import Project, find_project
 from vostok_core.settings import Settings
-from vostok_core.strategy import load_strategy
+from vostok_core.strategy import DataNeeds, load_strategy
 from vostok_core.times import DAY, HOUR, MILLISECOND
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -149,9 +149,42 @@ def test_name_that_nobody_declared_is_an_error_of_the_file_that_uses_it(
     project: Project, text: str, words: list[str]
 ) -> None:
     path = written(project.strategies_folder, text)
-    for look in (lambda: project.strategies, lambda: project.strategy("flow")):
-        with pytest.raises(StrategyError) as caught:
-            look()
-        assert caught.value.where == str(path)
-        for word in words:
-            assert word in str(caught.value)
+    with pytest.raises(StrategyError) as caught:
+        project.strategy("flow")
+    assert str(project.unusable_strategies["flow"]) == str(caught.value)
+    assert caught.value.where == str(path)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_file_that_cannot_be_used_leaves_the_others_as_they_are(project: Project) -> None:
+    folder = project.strategies_folder
+    written(folder, HEAD)
+    written(folder, HEAD + "[model]\ntrainweeks = 3\n", "slip")
+    written(folder, HEAD, "my-flow")
+    (folder / "folder.toml").mkdir()
+    (folder / "gone.toml").symlink_to(folder / "nowhere")
+    assert list(project.strategies) == ["flow"]
+    found = {name: error.what for name, error in project.unusable_strategies.items()}
+    assert found == {
+        "folder": "the file can't be read (Is a directory)",
+        "gone": "the file doesn't exist",
+        "my-flow": "'my-flow' can't be a strategy's name",
+        "slip": "model.trainweeks is not a setting (did you mean train_weeks?)",
+    }
+
+
+def test_data_are_kept_for_a_file_that_cannot_be_used_as_far_as_it_tells_which(
+    project: Project,
+) -> None:
+    folder = project.strategies_folder
+    written(folder, HEAD)
+    packs = '[features]\npacks = ["core", "sentiment"]\npack = "core"\n'
+    written(folder, 'interval = "5m"\n' + HEAD + packs, "slip")
+    written(folder, HEAD + "[features]\npacks = 3\n", "kind")
+    written(folder, "instruments = [", "half")
+    btc = ("binance.spot.BTC-USDT",)
+    assert project.data_needs == {
+        "flow": DataNeeds(btc, "1m", ("core",)),
+        "slip": DataNeeds(btc, "5m", ("core", "sentiment")),
+    }

@@ -26,7 +26,6 @@ def serve(project: Project, port: int) -> int:
     Raises:
         UsageError: The port is taken, the lake is served already, or the project has no
             `workspace.yaml`.
-        StrategyError: A strategy file can't be used.
         VostokError: One of them ended by itself.
     """
     from vostok_pipelines.launch import Launcher, environment, prepare_instance

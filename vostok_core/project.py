@@ -11,7 +11,7 @@ from vostok_core.errors import SettingsError, StrategyError, UnknownName
 from vostok_core.lake.store import Lake
 from vostok_core.market.instrument import Instrument
 from vostok_core.settings import FILE_NAME, Settings, load_settings
-from vostok_core.strategy import Strategy, load_strategy
+from vostok_core.strategy import DataNeeds, Strategy, load_strategy
 
 LAKE_VARIABLE = "VOSTOK_LAKE"
 PROJECT_VARIABLE = "VOSTOK_PROJECT"
@@ -56,14 +56,45 @@ class Project:
         """The strategy files, by name."""
         return sorted(self.strategies_folder.glob("*.toml"))
 
-    @cached_property
+    @property
     def strategies(self) -> dict[str, Strategy]:
-        """Every strategy of the project, by name.
+        """Every strategy of the project whose file can be used, by name."""
+        return self._read_strategies[0]
 
-        Raises:
-            StrategyError: A file can't be used.
+    @property
+    def unusable_strategies(self) -> dict[str, StrategyError]:
+        """What is wrong with each of the other strategy files, by the name it would have.
+
+        A file that can't be used stops only what names its strategy. To raise the error, read the
+        strategy anew.
         """
-        return {path.stem: self.read_strategy(path) for path in self.strategy_files}
+        return self._read_strategies[1]
+
+    @cached_property
+    def data_needs(self) -> dict[str, DataNeeds]:
+        """What data are kept for each strategy, by name.
+
+        A file that can't be used counts as far as it tells: a slip of the pen in it must not hold
+        up the data that its strategy will want once it is mended.
+        """
+        usable = self.strategies
+        found = {
+            path.stem: DataNeeds.of(usable[path.stem].file)
+            if path.stem in usable
+            else DataNeeds.read(path)
+            for path in self.strategy_files
+        }
+        return {name: needs for name, needs in found.items() if needs is not None}
+
+    @cached_property
+    def _read_strategies(self) -> tuple[dict[str, Strategy], dict[str, StrategyError]]:
+        usable, unusable = {}, {}
+        for path in self.strategy_files:
+            try:
+                usable[path.stem] = self.read_strategy(path)
+            except StrategyError as error:
+                unusable[path.stem] = error
+        return usable, unusable
 
     def strategy(self, name: str) -> Strategy:
         """One strategy by name.
@@ -72,11 +103,10 @@ class Project:
             UnknownName: No such strategy.
             StrategyError: The file can't be used.
         """
-        for path in self.strategy_files:
-            if path.stem == name:
-                return self.read_strategy(path)
-        known = [path.stem for path in self.strategy_files]
-        raise UnknownName.of("strategy", name, known, declared_in=str(self.strategies_folder))
+        files = {path.stem: path for path in self.strategy_files}
+        if name in files:
+            return self.read_strategy(files[name])
+        raise UnknownName.of("strategy", name, files, declared_in=str(self.strategies_folder))
 
     def read_strategy(self, path: Path) -> Strategy:
         """Read a strategy file and look up every name in it.

@@ -203,9 +203,12 @@ class GateProfile(Section):
     confidence: float = Field(
         0.95, gt=0.5, lt=1, description="least probability of an edge, against each benchmark"
     )
-    min_days: int = Field(28, ge=7, description="least out-of-sample days")
+    min_days: int = Field(28, ge=7, description="least out-of-sample days that were observed")
     min_coverage: float = Field(
-        0.95, gt=0, le=1, description="least share of the days from first to last with a return"
+        0.95,
+        gt=0,
+        le=1,
+        description="least share of the days from first to last that were observed",
     )
     min_trades: int = Field(30, ge=1, description="least closed positions")
     max_drawdown: float = Field(0.35, gt=0, le=1, description="greatest loss from a peak")
@@ -356,6 +359,12 @@ def read_toml(path: Path, error: type[UsageError]) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise error("the file doesn't exist", where=path, hint="check the path") from None
+    except OSError as problem:
+        raise error(
+            f"the file can't be read ({problem.strerror})",
+            where=path,
+            hint="check what it is, and its rights",
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise error(f"not valid TOML: {problem}", where=path, hint="see https://toml.io") from None
 

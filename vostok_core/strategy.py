@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vostok_core.errors import StrategyError
 from vostok_core.hashing import hash_value
@@ -148,6 +148,54 @@ class Strategy:
         for prose in ("description", "instruments"):
             del content[prose]
         return hash_value({"strategy": content, "code": dict(code_versions)})[:16]
+
+
+@dataclass(frozen=True)
+class DataNeeds:
+    """What of the data is kept for a strategy.
+
+    Attributes:
+        instruments: What it trades.
+        interval: The bars that it decides on.
+        packs: The feature packs that it names.
+    """
+
+    instruments: tuple[str, ...]
+    interval: str
+    packs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, file: StrategyFile) -> DataNeeds:
+        """Those of a strategy that can be used."""
+        return cls(file.instruments, file.interval, file.features.packs)
+
+    @classmethod
+    def read(cls, path: Path) -> DataNeeds | None:
+        """Those of a file that can't be used, as far as it tells them all the same.
+
+        None where it can't be read that far. Names are not looked up.
+        """
+        try:
+            found = _DataPart.model_validate(read_toml(path, StrategyError))
+        except (StrategyError, ValidationError):
+            return None
+        return cls(found.instruments, found.interval, found.features.packs)
+
+
+class _PackPart(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    packs: tuple[str, ...] = FeatureChoice().packs
+
+
+class _DataPart(BaseModel):
+    """The part of a strategy file that says what data it needs; whatever else it holds."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    instruments: tuple[str, ...]
+    interval: str = StrategyFile.model_fields["interval"].default
+    features: _PackPart = _PackPart()
 
 
 def load_strategy(path: Path) -> Strategy:

@@ -86,6 +86,7 @@ def run(
       vostok-live run my_strategy --instrument BTC/USDT --exchange binance --real
     """
     with reported(debug=debug):
+        _check_model(lake, strategy, instrument)
         plan = _plan(lake, strategy, instrument, exchange, real=real)
         from vostok_live.daemon.plan import JOURNAL
         from vostok_live.daemon.shipper import ship_daily
@@ -117,8 +118,12 @@ def run(
 
         with logging_to(plan.state, about, secrets=[plan.key.key, plan.key.secret]):
             asyncio.run(live())
+            journal = plan.state / JOURNAL
+            if not journal.exists():
+                typer.echo("stopped before there was anything to write down")
+                return
             try:
-                written = ship_changed(plan.state / JOURNAL, plan.lake, strategy, name)
+                written = ship_changed(journal, plan.lake, strategy, name)
             except VostokError as error:
                 typer.echo(f"stopped in order, but the journal was not shipped: {error}", err=True)
             else:
@@ -327,12 +332,27 @@ def main() -> None:
 def _plan(
     lake: Path | None, strategy: str, instrument: str, exchange: str | None, *, real: bool
 ) -> Plan:
-    from vostok_live.daemon.plan import make_plan
+    from vostok_live.daemon.plan import find_named, make_plan
     from vostok_live.daemon.venue import find_key, find_venue
 
     project = find(lake)
+    find_named(project, strategy, instrument)  # before an exchange or a key is asked for
     venue = find_venue(exchange, project.lake_root, real=real)
     return make_plan(version("vostok"), project, strategy, instrument, venue, find_key(os.environ))
+
+
+def _check_model(lake: Path | None, strategy: str, instrument: str) -> None:
+    """Refuse a first start without a model that can be trusted, before anything else is asked for.
+
+    Where there is a journal something may be open, which is to be seen to all the same.
+    """
+    from vostok_live.daemon.model import Model
+    from vostok_live.daemon.plan import JOURNAL, find_named, state_folder
+
+    project = find(lake)
+    found, market = find_named(project, strategy, instrument)
+    if not (state_folder(project, strategy, market) / JOURNAL).exists():
+        Model.load(found, strategy, str(market.id))
 
 
 def _state(lake: Path | None, strategy: str, instrument: str) -> Path:

@@ -11,13 +11,14 @@ from vostok_core.project import Project
 from vostok_core.times import utc
 from vostok_live.daemon.history import lake_past
 from vostok_live.daemon.model import Model
-from vostok_live.daemon.plan import JOURNAL, Plan, make_plan
+from vostok_live.daemon.plan import JOURNAL, Plan, find_named, make_plan
 from vostok_live.daemon.recovery import check_account
 from vostok_live.daemon.venue import find_key, find_venue
 from vostok_live.gateway.port import Balance
 from vostok_live.journal.reader import Reader
 from vostok_live.journal.recovery import recover
 from vostok_live.seams import Seams, real_seams
+from vostok_live.service.announce import command
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def examine(
         What was found, in the order in which `run` needs it.
     """
     try:
+        find_named(project, strategy, instrument)
         key = find_key(environ)
         yield Finding("key", ok=True, detail=f"{key.key[:4]}…")
         venue = find_venue(exchange, project.lake_root, real=real)
@@ -81,16 +83,16 @@ def _journal(plan: Plan) -> Finding:
         found = None
         if latched is None and last is not None:
             found = recover(reader, last.start.config, last.start.rules)
+    reset = f"see what happened, then start the daemon and run {command('reset', plan.state)}"
     if latched is not None:
-        hint = "see what happened, then start the daemon and `vostok-live reset`"
-        return Finding("journal", ok=False, detail=f"the kill switch holds: {latched}", hint=hint)
+        return Finding("journal", ok=False, detail=f"the kill switch holds: {latched}", hint=reset)
     if found is not None and found.engine.killed is not None:
-        hint = "see what happened, then start the daemon and `vostok-live reset`"
         detail = f"the kill switch holds: {found.engine.killed}"
-        return Finding("journal", ok=False, detail=detail, hint=hint)
+        return Finding("journal", ok=False, detail=detail, hint=reset)
     hint = ""
     if found is not None and found.engine.paused:
-        hint = "entries are paused; once the daemon runs, `vostok-live resume` lets it enter"
+        hint = "entries are paused; once the daemon runs, "
+        hint += f"{command('resume', plan.state)} lets it enter"
     return Finding("journal", ok=True, detail=f"{path}: {runs} runs, {seq} events", hint=hint)
 
 

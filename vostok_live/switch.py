@@ -15,6 +15,7 @@ from vostok_core.trading.events import Action
 from vostok_live.errors import JournalError, JournalTaken
 from vostok_live.seams import MarketTime, Seams
 from vostok_live.service import client
+from vostok_live.service.announce import command
 from vostok_live.service.errors import NotRunning
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ async def control(state: Path, journal: str, action: Action, seams: Seams) -> st
         raise NotRunning(
             f"the kill switch was not reset: {error.what}",
             where=error.where,
-            hint="start the daemon with `vostok-live run`, which enters nothing while the switch "
-            "holds, and reset then: its engine measures losses from there on",
+            hint=f"start the daemon with {command('run', state)}, which enters nothing while the "
+            "switch holds, and reset then: its engine measures losses from there on",
         ) from None
 
 
@@ -119,7 +120,8 @@ def throw(path: Path, seams: Seams, silent: VostokError) -> str:
     holds = "is thrown in its journal" if held is None else f"holds in its journal ({held})"
     return (
         f"kill: no daemon runs; the kill switch {holds}. Nothing is sold yet: exits rest at the "
-        "exchange, and what is open is closed as soon as `vostok-live run` starts the daemon"
+        f"exchange, and what is open is closed as soon as {command('run', path.parent)} starts the "
+        "daemon"
     )
 
 

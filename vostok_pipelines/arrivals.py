@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date, timedelta
 from threading import Lock
 
@@ -226,9 +226,10 @@ class ArrivalsReader:
         rules = rules_in_force(self._project.settings, instrument)
         chosen = packs_of(self._project, str(instrument.id))
         hashes = {name: packs()[name].hash for name in chosen}
-        scores = rules.sentiment.scores if needs_news(self._project, str(instrument.id)) else ""
+        news = astuple(rules.sentiment) if needs_news(self._project, str(instrument.id)) else ()
         intervals = [*self._project.settings.bars.intervals, *intervals_of(self._project)]
-        return hash_value([CODE_VERSION, LANDING_VERSION, rules.market, scores, hashes, intervals])
+        by = [CODE_VERSION, LANDING_VERSION, rules.market, *news, hashes, intervals]
+        return hash_value(by)
 
 
 def _name(part: PartitionInfo) -> str:

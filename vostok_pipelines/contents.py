@@ -21,12 +21,12 @@ from vostok_pipelines.training.configuration import configuration_hash
 
 
 def news_content(project: Project, rules: SentimentRules) -> str:
-    """Of news and scores: the feeds' files as they are now, and the scorer."""
+    """Of news and scores: the feeds' files as they are now, the lag and the scorer."""
     feeds: dict[str, str | None] = dict.fromkeys(project.settings.sources.feeds)
     for name, path in project.settings.sources.feeds.items():
         with suppress(OSError):  # what doesn't read is another content than what does
             feeds[name] = hash_file(project.lake_root / path)
-    return hash_value([rules.scores, feeds])
+    return hash_value([rules.news, rules.scores, feeds])
 
 
 def labels_content(
@@ -41,10 +41,21 @@ def model_content(
     project: Project, lake: Lake, strategy: Strategy, instrument: str, week: date
 ) -> str:
     """Of a week's model, its evidence and decision: bars, features and labels from its training
-    window on, up to the day before the week."""
+    window on, up to the day before the week, and the predictions of all weeks before it with their
+    bars."""
     first = week - timedelta(weeks=strategy.file.model.train_weeks + 1)
     last = week - timedelta(days=1)
-    return _content(project, lake, strategy, instrument, first, last, labels=True)
+    place = {"strategy": strategy.name, "instrument": instrument}
+    walk = [w for w in lake.keys("predictions", **place) if w < str(week)]
+    predicted = [
+        lake.info("predictions", **place, week=w).content_hash
+        for w in walk
+        if lake.exists("predictions", **place, week=w)
+    ]
+    path = each_day(date.fromisoformat(walk[0]), last) if walk else ()
+    bars = _hashes(lake, "bars", path, instrument=instrument, interval=strategy.file.interval)
+    own = _content(project, lake, strategy, instrument, first, last, labels=True)
+    return hash_value([own, predicted, bars])
 
 
 def predictions_content(

@@ -1,5 +1,6 @@
 """Everything Dagster knows of a project, merged: the module that `workspace.yaml` names."""
 
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -16,10 +17,13 @@ from vostok_pipelines.assets.news import news_assets
 from vostok_pipelines.assets.research import research_assets
 from vostok_pipelines.assets.strategies import strategy_assets
 from vostok_pipelines.jobs import jobs
+from vostok_pipelines.left_out import notes
 from vostok_pipelines.partitions import Partitions
 from vostok_pipelines.resources import LakeResource
 from vostok_pipelines.schedules import schedules
 from vostok_pipelines.sensors import sensors
+
+_log = logging.getLogger("dagster.vostok")  # below Dagster's own, so that it is shown as its lines
 
 
 def build_definitions(project: Project) -> dg.Definitions:
@@ -40,7 +44,7 @@ def _build(project: Project) -> dg.Definitions:
             *book_assets(project, partitions),
             *news_assets(project, partitions),
             *feature_assets(project, partitions),
-            *research_assets(partitions),
+            *research_assets(project, partitions),
             *strategy_assets(project, partitions),
             *live_assets(project, partitions),
         ],
@@ -57,5 +61,11 @@ def _build(project: Project) -> dg.Definitions:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The project found from the working directory and the environment."""
-    return build_definitions(find_project(Path.cwd(), os.environ))
+    """The project found from the working directory and the environment.
+
+    Strategies whose files can't be used are left out, which the log of whatever loads this says.
+    """
+    project = find_project(Path.cwd(), os.environ)
+    for note in notes(project):
+        _log.warning(note)
+    return build_definitions(project)

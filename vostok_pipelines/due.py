@@ -1,9 +1,9 @@
 """What the days and weeks that have passed still owe the lake.
 
-Read from the lake alone, so that what was missed while nothing ran is due when something runs
-again, what was corrected is due anew, and what is current is due no more. A day or week is due once
-all it needs is there and current. Nothing from before `start`, the calendar's, is due: it is no
-partition.
+Read from the lake alone, so that what was missed while nothing ran, or cut short, is due when
+something runs again, what was corrected is due anew, and what is current is due no more. A day or
+week is due once all it needs is there and current. Nothing from before `start`, the calendar's, is
+due: it is no partition.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from vostok_core.errors import BundleError, MissingPartition, NotYetKnowable
 from vostok_core.lake.remembering import RememberingLake
 from vostok_core.lake.store import Lake
 from vostok_core.market.instrument import Instrument
-from vostok_core.models.registry import bundle_path
+from vostok_core.models.registry import bundle_path, service
 from vostok_core.sentiment.currency import SentimentRules, stale_scores
 from vostok_core.settings import Settings
 from vostok_core.strategy import Strategy
 from vostok_core.times import days as each_day
 from vostok_core.times import week_of, weeks
+from vostok_pipelines.evidence import stale_decision
 from vostok_pipelines.known_weeks import KnownWeeks
 from vostok_pipelines.training.currency import StrategyCurrency
 from vostok_pipelines.training.window import week_days
@@ -104,6 +105,7 @@ class Due:
         self._currency = StrategyCurrency(lake, settings, strategy, instrument)
         self._lake = self._currency.lake
         self._strategy = strategy
+        self._instrument = instrument
         self._place = {"strategy": strategy.name, "instrument": str(instrument.id)}
         self._start = settings.calendar.start
         self._week = week_of(today)
@@ -117,7 +119,8 @@ class Due:
         self._newest = max(predicted, default=None)
         self._mixed = not all(map(self._as_configured, predicted))
         self.is_whole = True
-        self._open = list(self._open_weeks(known, deadline))
+        self._seen = known.look(self._lake, self._walk())
+        self._open = list(self._open_weeks(deadline))
 
     def labels(self) -> list[date]:
         """The days whose labels this week's or the next week's model wants, and those of the walk's
@@ -143,6 +146,9 @@ class Due:
     def model(self) -> date | None:
         """The week after the newest predicted one, if it has begun and lacks only its decision.
 
+        It lacks it also when it was decided on other evidence than is there now, or when what was
+        decided was not carried out: it was to enter service, and the pointer was not moved.
+
         The gate looks at the weeks before, so a week that was missed or is stale is predicted
         before the next one is trained.
         """
@@ -151,17 +157,46 @@ class Due:
         week = self._newest + _WEEK
         if not week_of(self._start) <= week <= self._week or any(w < week for w in self._open):
             return None
-        if self._lake.exists("promotions", **self._place, week=week):
+        if self._lake.exists("promotions", **self._place, week=week) and self._is_decided(week):
             return None
         return None if self._lacks_labels(week) else week
 
-    def _open_weeks(self, known: KnownWeeks, deadline: float) -> Iterator[date]:
+    def _is_decided(self, week: date) -> bool:
+        """Whether the decision on a week stands, and was carried out."""
+        try:
+            if self._is_cut_short(week):
+                return False
+            if self._seen.is_decided(week):
+                return True
+            why = stale_decision(self._lake, self._strategy, self._instrument, week, self._currency)
+        except (BundleError, MissingPartition) as error:
+            self._note(f"whether the decision on {week} stands can't be told: {error}")
+            return True
+        if why is None:
+            self._seen.found_decided(week)
+        return why is None
+
+    def _is_cut_short(self, week: date) -> bool:
+        """Whether a decision was to put its model into service, and nobody has, nor may not."""
+        columns = ("enters_service", "bundle")
+        row = self._lake.read("promotions", columns=columns, **self._place, week=week).row(0)
+        entering, bundle = row
+        if not entering:
+            return False
+        held = service(self._lake, *self._place.values())
+        if held is None:
+            return True
+        serving = None if held.promotion is None else held.promotion.manifest_sha256
+        return held.admits(week) and serving != bundle
+
+    def _walk(self) -> list[date]:
+        """The weeks that have ended, from the first predicted one on."""
+        return [] if self._first is None else list(weeks(self._first, self._week - _WEEK))
+
+    def _open_weeks(self, deadline: float) -> Iterator[date]:
         """The weeks of the walk that have ended and have no current predictions."""
-        if self._first is None:
-            return
-        walk = list(weeks(self._first, self._week - _WEEK))
-        seen = known.look(self._lake, walk)
-        for week in walk:
+        seen = self._seen
+        for week in self._walk():
             if not self._lake.exists("predictions", **self._place, week=week):
                 yield week
             elif self._as_configured(week) and not seen.is_current(week):

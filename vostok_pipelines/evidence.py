@@ -13,9 +13,12 @@ from vostok_core.backtest.simulator import SimulationResult
 from vostok_core.errors import StalePartition
 from vostok_core.lake.store import Lake, PartitionInfo
 from vostok_core.market.instrument import Instrument
+from vostok_core.models.bundle_folder import read_manifest
+from vostok_core.models.registry import bundle_path
 from vostok_core.promotion.trials import TrialKey, log_trial
 from vostok_core.strategy import Strategy
 from vostok_core.times import week_of
+from vostok_pipelines.training.currency import StrategyCurrency
 
 BACKTEST_TABLES = (
     "backtest_trades",
@@ -71,8 +74,10 @@ def read_backtest(
     """
     name, market = strategy.name, str(instrument.id)
     place = {"strategy": name, "instrument": market, "week": week}
-    infos = {table: lake.info(table, **place) for table in BACKTEST_TABLES}
-    frames = {table: lake.read(table, **place) for table in BACKTEST_TABLES}
+    # Each footer with its own rows: a table that is swapped in between is told by its inputs.
+    loaded = {table: lake.load(table, **place) for table in BACKTEST_TABLES}
+    infos = {table: info for table, (info, _) in loaded.items()}
+    frames = {table: frame for table, (_, frame) in loaded.items()}
     said = f"the backtest of {name} on {market}, week {week},"
     remedy = {"where": lake.root, "hint": backtest_hint(name, market, week)}
     other = [table for table, info in infos.items() if info.code_version != configuration]
@@ -92,6 +97,45 @@ def read_backtest(
             f"{said} ends with {newest} and not on the day before its Monday", **remedy
         )
     return frames, {table: info.content_hash for table, info in infos.items()}
+
+
+def stale_decision(
+    lake: Lake,
+    strategy: Strategy,
+    instrument: Instrument,
+    week: date,
+    currency: StrategyCurrency,
+) -> str | None:
+    """Why the newest decision on a week's model would be made on other evidence now, if it would.
+
+    The predictions of the weeks before are taken as they are: whether they are current is asked of
+    them first.
+
+    Raises:
+        MissingPartition: The week was not decided, or what it was decided on has gone.
+        BundleError: The week's model is there and can't be trusted.
+    """
+    name, market = strategy.name, str(instrument.id)
+    place = {"strategy": name, "instrument": market, "week": week}
+    decided = lake.info("promotions", **place)
+    if decided.code_version != currency.configuration:
+        return f"it was made as configuration {decided.code_version}"
+    infos = {table: lake.info(table, **place) for table in BACKTEST_TABLES}
+    for table, info in infos.items():
+        if decided.inputs.get(table) != info.content_hash:
+            return f"{table} has changed since it was made"
+    try:
+        require_current_path(lake, strategy, instrument, week, infos[BACKTEST_TABLES[0]].inputs)
+    except StalePartition as stale:
+        return stale.what
+    folder = bundle_path(lake, name, market, week)
+    if not folder.is_dir():
+        return None
+    if found := currency.model(week):
+        return f"the model's training would be another now: {found.why}"
+    if read_manifest(folder)[1] != decided.inputs.get("bundle"):
+        return "the model has been trained anew since it was made"
+    return None
 
 
 def require_logged(

@@ -22,6 +22,7 @@ from vostok_pipelines.asked import UNFINISHED, Requests, answer, runs_of, tagged
 from vostok_pipelines.bad_days import bad_days
 from vostok_pipelines.jobs import asset_keys, day_assets
 from vostok_pipelines.leases import fail_dead_runs
+from vostok_pipelines.left_out import waiting as left_out
 from vostok_pipelines.partitions import PARTITION, RANGE_END, RANGE_START, date_key, range_tags
 from vostok_pipelines.ranges import count, history
 
@@ -52,7 +53,7 @@ def ingestion_requests(
     busy = busy_instruments(instance, project.settings.universe)
     lake = project.open_lake()
     requests: list[dg.RunRequest] = []
-    notes: list[str] = []
+    notes = left_out(project)
     for name in instruments:
         if name in busy:
             notes.append(f"a run of {name} is under way")

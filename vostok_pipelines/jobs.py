@@ -19,9 +19,9 @@ Jobs = dict[str, Any]
 def packs_of(project: Project, instrument: str) -> list[str]:
     """The packs that are kept for an instrument: `core`, and those its strategies name."""
     used = {"core"}
-    for strategy in project.strategies.values():
-        if instrument in strategy.file.instruments:
-            used.update(strategy.file.features.packs)
+    for needs in project.data_needs.values():
+        if instrument in needs.instruments:
+            used.update(needs.packs)
     return [name for name in packs() if name in used]
 
 

@@ -1,9 +1,12 @@
-"""The weeks of a strategy's walk that were found current, so that they aren't read again.
+"""The weeks of a strategy's walk that were found current, so that they aren't read again, and the
+decision on what comes of them.
 
 Whether a week is current takes the footers of all that its model and predictions were made from,
 back to landed files: half a second of reading for each week of a long walk. It is decided by what
 is dated up to the week's end, and by the week's own bundle and predictions. So a week that was
-found current is so until one of these is swapped, and a new day concerns no week before it.
+found current is so until one of these is swapped, and a new day concerns no week before it. The
+decision on a week is about all the weeks before: it stands until one of them is swapped, or its own
+model, backtest or record is.
 
 Nothing is remembered but that: a new process reads every week once.
 """
@@ -11,7 +14,7 @@ Nothing is remembered but that: a new process reads every week once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,9 +25,10 @@ from vostok_core.models.manifest import MANIFEST, SEAL
 from vostok_core.models.registry import bundle_path
 from vostok_core.project import Project
 from vostok_core.strategy import Strategy
+from vostok_pipelines.evidence import BACKTEST_TABLES
 from vostok_pipelines.stamps import day_places, is_settled, listing
 
-_SIX_DAYS = timedelta(days=6)
+_SIX_DAYS, _WEEK = timedelta(days=6), timedelta(weeks=1)
 
 
 class KnownWeeks:
@@ -41,10 +45,41 @@ class KnownWeeks:
         self._strategy = strategy
         self._instrument = instrument
         self._current: dict[date, str] = {}
+        self._decided: dict[date, str] = {}
 
     def look(self, lake: Lake, weeks: Iterable[date]) -> WeeksSeen:
-        """The stat of all that decides some weeks (Mondays), as it is now."""
-        return WeeksSeen(self._current, dict(self._stamps(lake, sorted(weeks))))
+        """The stat of all that decides some weeks (Mondays), and the decision after each, as it is
+        now."""
+        walk = sorted(weeks)
+        stamps = dict(self._stamps(lake, walk))
+        return WeeksSeen(
+            self._current, stamps, self._decided, dict(self._decisions(lake, walk, stamps))
+        )
+
+    def _decisions(
+        self, lake: Lake, walk: Sequence[date], stamps: Mapping[date, str]
+    ) -> Iterator[tuple[date, str]]:
+        """A stamp of the decision after each week, as far as every week up to it has one."""
+        place = {"strategy": self._strategy.name, "instrument": str(self._instrument.id)}
+        digest = hashlib.sha256()
+        for before in walk:
+            if before not in stamps:
+                return
+            digest.update(stamps[before].encode())
+            week = before + _WEEK
+            tables = ("promotions", *BACKTEST_TABLES)
+            bundle = bundle_path(lake, *place.values(), week)
+            own = [
+                _stat(path)
+                for path in (
+                    *(lake.partition(name, **place, week=week) for name in tables),
+                    bundle,
+                    bundle / MANIFEST,
+                    bundle / SEAL,
+                )
+            ]
+            if is_settled(max(mtime for _, mtime in own)):
+                yield week, f"{digest.hexdigest()} {own}"
 
     def _stamps(self, lake: Lake, weeks: Iterable[date]) -> Iterator[tuple[date, str]]:
         """A stamp of each week, but for those of which something is too young to tell by stat."""
@@ -78,11 +113,21 @@ class WeeksSeen:
     Args:
         current: The stamps of weeks that were found current.
         stamps: The stamps as they are now.
+        decided: Those of the weeks whose decision was found to stand.
+        decisions: Those as they are now.
     """
 
-    def __init__(self, current: dict[date, str], stamps: dict[date, str]) -> None:
+    def __init__(
+        self,
+        current: dict[date, str],
+        stamps: dict[date, str],
+        decided: dict[date, str],
+        decisions: dict[date, str],
+    ) -> None:
         self._current = current
         self._stamps = stamps
+        self._decided = decided
+        self._decisions = decisions
 
     def is_current(self, week: date) -> bool:
         """Whether the week was found current, and nothing of it has been swapped since."""
@@ -92,6 +137,16 @@ class WeeksSeen:
         """Remember that the week, as it was when the look began, is current."""
         if week in self._stamps:
             self._current[week] = self._stamps[week]
+
+    def is_decided(self, week: date) -> bool:
+        """Whether the decision on the week was found to stand, and nothing of it has been swapped
+        since."""
+        return week in self._decisions and self._decided.get(week) == self._decisions[week]
+
+    def found_decided(self, week: date) -> None:
+        """Remember that the decision on the week, as it was when the look began, stands."""
+        if week in self._decisions:
+            self._decided[week] = self._decisions[week]
 
 
 def _stat(path: Path) -> tuple[int, int]:

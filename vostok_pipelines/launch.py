@@ -21,6 +21,7 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.instance.ref import InstanceRef
 from sqlalchemy.exc import DBAPIError
 
 from vostok_core.errors import DataError, UnknownName, UsageError, VostokError
@@ -42,6 +43,11 @@ _STORAGE_HINTS = {
     "unable to open": "make the folder and the files in it readable and writable",
 }
 """What SQLite says -> what to do."""
+
+_NO_COPIES = {
+    "module": "dagster._core.storage.noop_compute_log_manager",
+    "class": "NoOpComputeLogManager",
+}
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,6 @@ class Launcher:
         """Read all that a run needs but the lake, so that what is wrong is known before it starts.
 
         Raises:
-            StrategyError: A strategy file can't be used.
             UnknownName: `vostok.toml` names something that nobody declared.
         """
         self.definitions.resolve_asset_graph()
@@ -122,11 +127,15 @@ class Launcher:
 
         Raises:
             UnknownName: There is no such asset.
+            StrategyError: It is of a strategy whose file can't be used.
         """
         if name == "features" and instrument is not None:
             return [f"features/{pack}" for pack in packs_of(self.project, instrument)]
         found = [key for key in self._assets if key == name or key.startswith(f"{name}/")]
         if not found:
+            strategy = name.split("/", maxsplit=1)[0]
+            if strategy in self.project.unusable_strategies:
+                self.project.strategy(strategy)  # raises what is wrong with its file
             raise UnknownName.of("asset", name, self._assets)
         return found
 
@@ -279,12 +288,25 @@ def _opened(home: Path, *, launching: bool = True) -> Iterator[dg.DagsterInstanc
     """The instance, with all its tables, and no run of a process that has gone."""
     with ExitStack() as stack:
         with opening(home):
-            instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))
+            instance = stack.enter_context(_instance_of(home))
             fail_dead_runs(instance, home, launching=launching)
             # Each storage makes its tables when it is first asked; two at once would both do it.
             instance.all_asset_keys()
             instance.all_instigator_state()
         yield instance
+
+
+def _instance_of(home: Path) -> dg.DagsterInstance:
+    """The instance of a home, for runs in this process.
+
+    By default Dagster copies what a step prints into files, by four processes beside it. Ctrl-C in
+    a terminal reaches these too, and they answer it with tracebacks. What a run in this process
+    prints is seen where the command was called.
+    """
+    ref = InstanceRef.from_dir(str(home))
+    if ref.compute_logs_data.class_name == "LocalComputeLogManager":
+        ref = InstanceRef.from_dir(str(home), overrides={"compute_logs": _NO_COPIES})
+    return dg.DagsterInstance.from_ref(ref)
 
 
 @contextmanager

@@ -1,16 +1,18 @@
 """From evidence in the lake to a decision in it: gathers, judges, records, moves the pointer.
 
 Whatever moment it is killed at, nothing is in service without its report, its gate report and its
-row in `promotions`, and doing it again completes it.
+row in `promotions`, and doing it again completes it: `vostok_pipelines.due` asks for that.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -30,7 +32,9 @@ from vostok_core.models.registry import (
 )
 from vostok_core.project import Project
 from vostok_core.promotion.gate import Decision, Evidence, judge
+from vostok_core.promotion.log import is_decision, log_decision
 from vostok_core.promotion.records import decision_frame, gate_report
+from vostok_core.promotion.service import standing as standing_of
 from vostok_core.promotion.trials import trials
 from vostok_core.strategy import Strategy
 from vostok_core.times import HOUR, day_of, days
@@ -47,12 +51,14 @@ class Verdict:
         decision: What the gate decided.
         bundle_ok: Whether the bundle could be trusted.
         in_service: Whether it is in service now.
+        standing: What came of it, in words: why it is not in service, if it isn't.
         report: The report that shows the decision.
     """
 
     decision: Decision
     bundle_ok: bool
     in_service: bool
+    standing: str
     report: Path
 
 
@@ -105,17 +111,36 @@ def refresh_index(lake: Lake, strategy: Strategy) -> Path:
     )
 
 
+def _wall_time() -> int:
+    return time.time_ns() // 1_000
+
+
 def decide(
-    lake: Lake, project: Project, strategy: Strategy, instrument: Instrument, week: date
+    lake: Lake,
+    project: Project,
+    strategy: Strategy,
+    instrument: Instrument,
+    week: date,
+    now: Callable[[], int] = _wall_time,
 ) -> Verdict:
     """Judge the strategy's path before `week` and, if it has earned it, promote the week's model.
 
     In this order: the report beside the lake's tables; of a promoted model, a copy that retraining
-    does not reach, with the gate's report; the decision in the table `promotions`; the promoted
-    pointer; the page of reports. A refusal leaves the pointer as it is, and so does a promotion
-    when a later week's model is in service, or when the configuration has been walked further than
-    to `week`: else who is refused could go back to an end that was better. Decisions of other
-    weeks wait while one is recorded.
+    does not reach, with the gate's report; the decision in the tables `gate_decisions` and
+    `promotions`; the promoted pointer; the page of reports. A refusal leaves the pointer as it is,
+    and so does a promotion when a later week's model is in service, when a person has set the
+    week's aside, or when the configuration has been walked further than to `week`: else who is
+    refused could go back to an end that was better. A decision that was to enter service and was
+    cut short is completed all the same, since it was made before that. Decisions of other weeks
+    wait while one is recorded.
+
+    Args:
+        lake: The lake.
+        project: Its project.
+        strategy: The strategy.
+        instrument: What it trades.
+        week: Monday of the model.
+        now: Says when something enters service: microseconds of wall time.
 
     Raises:
         MissingPartition: The week's backtest has not been made.
@@ -170,28 +195,40 @@ def decide(
         ),
     )
     with changing_service(lake, name, market):
+        record = {"code_version": configuration, "inputs": {**hashes, "bundle": sha256}}
         newest = logged[name, configuration]["date"].to_list()[-1]
         # A path that ends before what is known of the configuration was chosen to end there.
-        whole = newest < week
-        enters = decision.promoted and whole and may_enter(lake, name, market, week)
+        allowed = newest < week or _was_to_enter(lake, place, week, decision, named, record)
+        enters = decision.promoted and allowed and may_enter(lake, name, market, week)
         kept = None
         if decision.promoted:
             gate = json.dumps(
                 gate_report(decision, **named, evidence=hashes), indent=1, sort_keys=True
             )
             kept = keep(lake, name, market, week, sha256=sha256, gate=f"{gate}\n".encode())
-        lake.write(
-            "promotions",
-            decision_frame(decision, **named, enters_service=enters),
-            code_version=configuration,
-            inputs={**hashes, "bundle": sha256},
-            **place,
-            week=week,
-        )
-        if kept is not None and whole:
-            enters = put_in_service(lake, kept)
+        rows = decision_frame(decision, **named, enters_service=enters)
+        log_decision(lake, name, market, week, rows, **record)
+        lake.write("promotions", rows, **record, **place, week=week)
+        if enters and kept is not None:
+            put_in_service(lake, kept, at=now(), why=decision.summary)
+        standing = standing_of(lake, name, market, week)
     refresh_index(lake, strategy)
-    return Verdict(decision, all(checks.values()), enters, report)
+    return Verdict(decision, all(checks.values()), enters, standing, report)
+
+
+def _was_to_enter(
+    lake: Lake,
+    place: Mapping[str, str],
+    week: date,
+    decision: Decision,
+    named: Mapping[str, str],
+    record: Mapping[str, Any],
+) -> bool:
+    """Whether this very decision was recorded before, as one that enters service."""
+    if not lake.exists("promotions", **place, week=week):
+        return False
+    entering = decision_frame(decision, **named, enters_service=True)
+    return is_decision(lake.info("promotions", **place, week=week), entering, **record)
 
 
 def _hourly_closes(

@@ -31,6 +31,10 @@ _DESCRIPTIONS = {
     "that is there: a run for each unbroken range of days.",
 }
 
+PROOFS = ("parity", "reconciliation")
+PROOF_CRON = "45 2-23 * * *"
+"""When their schedules look."""
+
 VERSIONS = {"parity": parity.CODE_VERSION, "reconciliation": reconciliation.CODE_VERSION}
 _OF = {"parity": ("live_steps", "live_cuts", "live_events"), "reconciliation": ("live_steps",)}
 """Tables of which one must have something on a day that is due."""
@@ -130,7 +134,7 @@ def _schedule(
     schedule = dg.schedule(
         name=f"{name}_daily_{asset}",
         job=project_jobs[job_name(name, asset)],
-        cron_schedule="45 2-23 * * *",
+        cron_schedule=PROOF_CRON,
         execution_timezone="UTC",
         description=_DESCRIPTIONS[asset],
     )

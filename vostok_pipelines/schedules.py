@@ -18,7 +18,6 @@ from vostok_core.lake.remembering import RememberingLake
 from vostok_core.lake.store import Lake
 from vostok_core.project import Project
 from vostok_core.sentiment.currency import SentimentRules
-from vostok_core.sentiment.scorer import scorer
 from vostok_core.strategy import Strategy
 from vostok_core.times import spans
 from vostok_pipelines.arrivals import ArrivalsReader
@@ -45,6 +44,7 @@ from vostok_pipelines.ingestion import LOOK_SECONDS, ingestion_requests
 from vostok_pipelines.jobs import INGEST, NEWS, Jobs, asset_keys, job_name, needs_news
 from vostok_pipelines.known_weeks import KnownWeeks
 from vostok_pipelines.leases import fail_dead_runs
+from vostok_pipelines.left_out import CRONS, left_out_schedules, waiting
 from vostok_pipelines.partitions import date_key, range_tags, week_key
 from vostok_pipelines.proofs import proof_schedules
 from vostok_pipelines.ranges import history
@@ -57,9 +57,9 @@ def schedules(
 ) -> list[dg.ScheduleDefinition]:
     """The schedules of a project; all are off until a person turns them on."""
     start = project.settings.calendar.start
-    traded = sorted(
-        {name for strategy in project.strategies.values() for name in strategy.file.instruments}
-    )
+    universe = project.settings.universe
+    wanted = {name for needs in project.data_needs.values() for name in needs.instruments}
+    traded = sorted(wanted & universe.keys())
 
     @dg.schedule(
         job=project_jobs[NEWS],
@@ -70,7 +70,7 @@ def schedules(
         "scores; the newest range first, and one run at a time.",
     )
     def daily_news(context: dg.ScheduleEvaluationContext) -> Requests:
-        rules = SentimentRules.of(scorer(project.settings.sentiment.scorer), project.settings.bases)
+        rules = SentimentRules.in_force(project.settings)
         lake = project.open_lake()
         bars = [
             day
@@ -83,7 +83,8 @@ def schedules(
         fail_dead_runs(context.instance, project.dagster_home)
         otherwise = "the news of every day are scored"
         if context.instance.get_runs(dg.RunsFilter(job_name=NEWS, statuses=UNFINISHED), limit=1):
-            return answer([], ["a run of news is under way"], otherwise, context.log)
+            under_way = [*waiting(project), "a run of news is under way"]
+            return answer([], under_way, otherwise, context.log)
         asks = [
             Ask(
                 what=f"news from {first} to {last}",
@@ -94,7 +95,7 @@ def schedules(
             for first, last in reversed(spans(days))
         ]
         made, notes = requests(context.instance, asks)
-        return answer(made[:1], notes, otherwise, context.log)
+        return answer(made[:1], [*waiting(project), *notes], otherwise, context.log)
 
     @dg.schedule(
         job=project_jobs[INGEST],
@@ -107,7 +108,7 @@ def schedules(
         last = _yesterday(context)
         return ingestion_requests(project, arrivals, context.instance, traded, last, context.log)
 
-    made = [daily_news, daily_ingestion]
+    made = [daily_news, daily_ingestion, *left_out_schedules(project)]
     for strategy in project.strategies.values():
         made += _strategy_schedules(project, strategy, project_jobs)
         made += proof_schedules(project, strategy, project_jobs)
@@ -187,7 +188,7 @@ def _strategy_schedules(
     @dg.schedule(
         name=f"{name}_daily_labels",
         job=project_jobs[job_name(name, "labels")],
-        cron_schedule="0 2-23 * * *",
+        cron_schedule=CRONS["daily_labels"],
         execution_timezone="UTC",
         description="Labels the days whose longest barrier has ended, as far back as a model of "
         "this week, the next or a due one looks, that have none or stale ones: a run for each "
@@ -200,7 +201,7 @@ def _strategy_schedules(
     @dg.schedule(
         name=f"{name}_weekly_predictions",
         job=project_jobs[job_name(name, "predictions")],
-        cron_schedule="0 3-23 * * *",
+        cron_schedule=CRONS["weekly_predictions"],
         execution_timezone="UTC",
         description="From Monday on, writes the out-of-sample predictions of the week that has "
         "ended, and of the weeks before it that have none or stale ones, with their models.",
@@ -221,7 +222,7 @@ def _strategy_schedules(
     @dg.schedule(
         name=f"{name}_weekly_retraining",
         job=project_jobs[job_name(name, "retrain")],
-        cron_schedule="15 3-23 * * *",
+        cron_schedule=CRONS["weekly_retraining"],
         execution_timezone="UTC",
         description="From Monday on, once the week that has ended has its predictions, trains the "
         "next week's model and lets the gate decide whether it enters service.",

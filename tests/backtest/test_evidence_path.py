@@ -45,6 +45,9 @@ STRATEGY = Strategy(
 )
 
 
+OUTAGE = (FIRST + timedelta(days=4), FIRST + timedelta(days=5))
+
+
 def day_frames(day: date, crash: date | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """A day of prints and their hourly bars; on the day of a crash prices fall by half at 09:30."""
     start = day_start(day)
@@ -114,10 +117,20 @@ def predictions(week: date) -> pl.DataFrame:
     )
 
 
-def fill(lake: Lake, *, weeks: list[int], days: int = 21, crash: date | None = None) -> None:
+def fill(
+    lake: Lake,
+    *,
+    weeks: list[int],
+    days: int = 21,
+    crash: date | None = None,
+    outage: tuple[date, ...] = (),
+) -> None:
+    """Days of a market; in an outage bars are not valid from two in the morning on."""
     for offset in range(days):
         day = FIRST + timedelta(days=offset)
         ticks, bars = day_frames(day, crash)
+        if day in outage:
+            bars = bars.with_columns(valid=pl.col("ts") <= pl.col("ts").min() + timedelta(hours=1))
         lake.write("ticks", ticks, code_version=CODE_VERSION, instrument=NAME, date=day)
         lake.write(
             "bars", bars, code_version=CODE_VERSION, instrument=NAME, interval="1h", date=day
@@ -152,6 +165,7 @@ def test_the_path_is_all_weeks_before_and_nothing_of_the_week_itself(lake: Lake,
         bars,
         tick_path(ticks) if tick == "trade" else bar_path(bars, STRATEGY.interval_us),
         Costs.of(STRATEGY),
+        interval_us=STRATEGY.interval_us,
     )
     assert result.trades.equals(expected.trades)
     assert result.daily.equals(expected.daily)
@@ -267,3 +281,31 @@ def test_a_path_that_is_traded_to_its_end_was_never_halted(lake: Lake) -> None:
     assert found["backtest_halts"].is_empty()
     (rule,) = [rule for rule in decision.rules if rule.name == "never_halted"]
     assert (rule.value, rule.verdict) == (0, "pass")
+
+
+def test_days_of_an_outage_are_no_evidence(lake: Lake) -> None:
+    fill(lake, weeks=[0, 1], outage=OUTAGE)
+    decision, found = judged(lake)
+    daily = found["backtest_daily"]
+    assert daily.height == 14  # the path has them, and the gate does not
+    unseen = daily.filter(pl.col("observed") < 1.0)
+    assert unseen["date"].to_list() == list(OUTAGE)
+    assert unseen["observed"].to_list() == [2 / 24] * 2
+    rules = {rule.name: rule for rule in decision.rules}
+    assert rules["complete_days"].value == pytest.approx(12 / 14)
+    assert rules["complete_days"].verdict == "fail"
+    assert "12 of the 14 days from first to last were observed" in rules["complete_days"].reason
+    assert "Of 2 days less than 50 % of the bars are valid" in rules["complete_days"].reason
+    assert rules["min_days"].value == rules["min_track_record"].value == 12
+    (logged,) = lake.keys("trials", strategy="s", instrument=NAME)
+    place = {"strategy": "s", "instrument": NAME, "configuration": logged}
+    assert lake.read("trials", **place).equals(daily)
+    (count,) = found["backtest_statistics"].filter(name="observed_days")["value"]
+    assert count == 12
+
+
+def test_a_path_without_an_outage_is_complete(lake: Lake) -> None:
+    fill(lake, weeks=[0, 1])
+    decision, _ = judged(lake)
+    (rule,) = [rule for rule in decision.rules if rule.name == "complete_days"]
+    assert (rule.value, rule.verdict) == (1.0, "pass")

@@ -69,7 +69,15 @@ def traded(
         }
     ).with_columns(pl.col("ts").cast(TIME))
     config = EngineConfig.from_strategy(chosen)
-    return simulate(config, INSTRUMENT, decision, bars, path, Costs.of(chosen))
+    return simulate(
+        config,
+        INSTRUMENT,
+        decision,
+        bars,
+        path,
+        Costs.of(chosen),
+        interval_us=chosen.interval_us,
+    )
 
 
 def check(chosen: Strategy, path: PricePath, event: tuple[int, float, float]) -> str:

@@ -119,7 +119,12 @@ def result(*, trades: bool = True) -> SimulationResult:
             table("backtest_equity").schema,
         ),
         daily=pl.DataFrame(
-            {"net_return": gain, "benchmark_return": [0.01, -0.02], "trades": [1, 1]}
+            {
+                "net_return": gain,
+                "benchmark_return": [0.01, -0.02],
+                "trades": [1, 1],
+                "observed": [1.0, 0.4],
+            }
         ),
         fills=frame(fills, FILL_SCHEMA),
         halts=table("backtest_halts").empty(),
@@ -149,6 +154,7 @@ def test_statistics_of_two_trades_by_hand() -> None:
     assert value["unfilled_entries"] == 2
     assert value["killed_decisions"] == 7
     assert value["time_under_water"] == 1
+    assert (value["days"], value["observed_days"]) == (2, 1)
 
 
 def test_statistics_without_a_trade_are_nan_or_nothing_and_fit_the_table() -> None:

@@ -89,6 +89,7 @@ def _frames(days: int = 40, seed: int = 1, edge: float = 0.004):
             "net_return": returns,
             "benchmark_return": held,
             "trades": [3] * days,
+            "observed": [1.0] * days,
         },
         schema=table("trials").schema,
     )
@@ -443,3 +444,12 @@ def test_long_paths_are_thinned_and_keep_both_ends(rows):
         assert (got[0], got[-1]) == (0, rows - 1)
     if rows <= 6000:
         assert len(got) == rows
+
+
+def test_days_that_were_hardly_seen_are_said_above_the_charts(tmp_path):
+    content = _content()
+    unseen = pl.when(pl.col("date") < date(2024, 3, 7)).then(0.2).otherwise("observed")
+    dark = dataclasses.replace(content, daily=content.daily.with_columns(observed=unseen))
+    said = "3 of the 40 days were hardly seen"
+    assert said in Page(write_report(tmp_path / "a.html", dark).read_text()).words
+    assert "hardly seen" not in Page(write_report(tmp_path / "b.html", content).read_text()).words

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from vostok_core.backtest.simulator import SimulationResult, simulate
+from vostok_core.backtest import simulator
+from vostok_core.backtest.simulator import SimulationResult
 from vostok_core.backtest.venue import Costs, FillBeforeOrder
 from vostok_core.errors import DataError
 from vostok_core.lake.schemas import validate
@@ -41,6 +43,7 @@ INSTRUMENT = Instrument(
 CONFIG = EngineConfig(run="t", horizon_us=10 * MINUTE, take_profit=2.0, stop_loss=1.0, fraction=0.5)
 COSTS = Costs(taker_fee_bps=10, maker_fee_bps=5, slippage_bps=10, latency_us=200_000)
 FREE = Costs(0, 0, 0, 200_000)
+simulate = partial(simulator.simulate, interval_us=MINUTE)
 
 
 def ticks(*prints: tuple[float, float, str]) -> pl.DataFrame:
@@ -309,6 +312,20 @@ def test_a_position_lives_through_a_day_without_prints() -> None:
     assert seconds(only(result)["exit_ts"]) == 2 * 86_400 + 31
     assert result.daily["trades"].to_list() == [0, 0, 1]
     assert result.daily["net_return"][1] == 0.0
+
+
+def test_the_share_of_a_day_that_was_observed_is_that_of_its_valid_bars() -> None:
+    hours = np.arange(1, 4 * 24 + 1)
+    # Bars are not valid from noon of the first day to midnight of the next; the third has none.
+    kept = hours[(hours <= 48) | (hours > 72)]
+    bars = pl.DataFrame(
+        {"ts": START + kept * HOUR, "close": 100.0, "valid": (kept <= 12) | (kept > 48)}
+    ).with_columns(pl.col("ts").cast(TIME))
+    result = simulator.simulate(
+        CONFIG, INSTRUMENT, decisions(), bars, tick_path(ticks()), COSTS, 1_000, interval_us=HOUR
+    )
+    assert result.daily["observed"].to_list() == [0.5, 0.0, 0.0, 1.0]
+    assert result.daily["net_return"].to_list() == [0.0] * 4
 
 
 def test_a_trade_that_ends_at_midnight_counts_on_the_day_whose_return_has_it() -> None:

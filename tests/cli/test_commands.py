@@ -39,6 +39,9 @@ COMMANDS = (
     ("strategy", "list"),
     ("strategy", "show"),
     ("strategy", "check"),
+    ("model", "list"),
+    ("model", "serve"),
+    ("model", "withdraw"),
     ("check", "leaks"),
 )
 INGEST = ("--instrument", "binance.spot.BTC-USDT", "--format", "binance-aggtrades")
@@ -345,6 +348,26 @@ def test_feature_that_depends_on_more_than_its_bars_is_refused_with_3(
     assert "fickle: repeat" in result.stdout
     assert result.stderr.startswith("Refused: ")
     assert one_paragraph(result.stderr)
+
+
+@step_kernel
+def _late(bar, params, state, out):
+    state[0] += 1.0
+    out[0] = np.random.random() if state[0] > 1440.0 else 0.0  # noqa: NPY002
+
+
+def test_memory_longer_than_a_day_is_filled_before_a_feature_passes(
+    vostok, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = Kernel(_late, (Feature("late", "", "", ""),), (), 1, 1440)
+    pack = Pack("planted", "1", "errs once its ring is full", "bars", (kernel,))
+    monkeypatch.setitem(registry._PACKS.items, "planted", pack)
+    assert vostok("check", "leaks", "planted", "--rows", "1440").exit_code == 0
+    result = vostok("check", "leaks", "planted", "--json")
+    assert result.exit_code == 3
+    (examined,) = json.loads(result.stdout)["examined"]
+    assert examined["rows"] == 1440 + 600
+    assert vostok("check", "leaks").exit_code == 3
 
 
 def test_refused_decision_is_printed_rule_by_rule_and_exits_with_3(capsys) -> None:

@@ -115,11 +115,14 @@ def cheap() -> Iterator[object]:
 
 @pytest.mark.parametrize("words", list(cheap()))
 def test_example_runs(shipped: Path, vostok, words: list[str]) -> None:
-    """To its end, or to where it asks for partitions that an empty lake doesn't have."""
+    """To its end, or to where it asks for what an empty lake doesn't have."""
     result = vostok(*[word.replace("~", str(shipped)) for word in words])
     if words[0] in ("materialize", "walk-forward"):
         assert result.exit_code == 1, result.output
         assert re.search(r"has (never )?landed|no partition|no bars", result.stderr), result.stderr
+    elif words[0] == "model" and words[1] != "list":
+        assert result.exit_code == 3, result.output
+        assert re.search(r"has put no model|no model .* is in service", result.stderr)
     else:
         assert result.exit_code == 0, result.output
         assert "Error" not in result.stderr

@@ -52,6 +52,7 @@ def materializing(folder: Path, first: int = 1, last: int = DAYS) -> Iterator[su
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )  # fmt: skip
     try:
         yield process
@@ -88,8 +89,11 @@ def test_ctrl_c_during_a_run_ends_the_run_and_leaves_whole_partitions(
 ) -> None:
     with materializing(folder) as process:
         wait_for(lambda: list(landed.glob("ticks/*/*/part-*.parquet")), process)
-        process.send_signal(signal.SIGINT)
+        below = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all that it has started
         stdout, stderr = process.communicate(timeout=DEADLINE)
+    _, alive = psutil.wait_procs(below, timeout=DEADLINE)
+    assert alive == []
     assert process.returncode == 130
     assert stdout == ""
     assert stderr == "Interrupted.\n"

@@ -46,6 +46,7 @@ def write_trials(lake: Lake, strategy: str = "s", days: int = 1) -> None:
             "net_return": [0.01] * days,
             "benchmark_return": [0.0] * days,
             "trades": [2] * days,
+            "observed": [1.0] * days,
         }
     )
     lake.write(

@@ -27,7 +27,7 @@ from vostok_core.errors import (
 )
 from vostok_core.hashing import hash_frame
 from vostok_core.lake.store import FORMAT_VERSION, Lake, replacing
-from vostok_core.lake.tables import TIME
+from vostok_core.lake.tables import TIME, table
 
 DAY = date(2024, 3, 1)
 ITEM = "demo.spot.EDGE-USDT"
@@ -86,6 +86,26 @@ class TestWriting:
         shuffled = ticks().select(reversed(ticks().columns))
         lake.write("ticks", shuffled, code_version="1", instrument=ITEM, date=DAY)
         assert lake.read("ticks", instrument=ITEM, date=DAY).equals(ticks())
+
+    def test_a_column_that_came_to_its_table_later_is_null_in_what_was_written_before(
+        self, lake: Lake
+    ) -> None:
+        place = {"strategy": "s", "instrument": ITEM, "configuration": "c"}
+        before = pl.DataFrame(
+            {"date": [DAY], "net_return": [0.1], "benchmark_return": [0.0], "trades": [1]}
+        )
+        info = lake.write("trials", before, code_version="1", **place)  # who doesn't know it
+        assert lake.read("trials", **place)["observed"].to_list() == [None]
+        footer = pl.read_parquet_metadata(info.path)["vostok"]
+        before.write_parquet(info.path, metadata={"vostok": footer})  # as it was written then
+        found = lake.load("trials", **place)[1]
+        assert found.columns == list(table("trials").schema)
+        assert found.drop("observed").equals(before)
+        assert found["observed"].to_list() == [None]
+        assert found["observed"].dtype == pl.Float64
+        some = lake.read("trials", columns=["observed", "date"], **place)
+        assert some.row(0) == (None, DAY)
+        assert lake.read("trials", columns=["date"], **place).columns == ["date"]
 
     def test_only_the_asked_columns_are_read(self, lake: Lake) -> None:
         lake.write("ticks", ticks(), code_version="1", instrument=ITEM, date=DAY)
@@ -330,7 +350,13 @@ class TestKeys:
     @pytest.mark.parametrize("name", ["a/b", "..", "c d", "50%", "a=b", "é✓", "*", "[x]", "a+b"])
     def test_odd_keys_are_written_listed_and_read(self, lake: Lake, name: str) -> None:
         frame = pl.DataFrame(
-            {"date": [DAY], "net_return": [0.1], "benchmark_return": [0.0], "trades": [1]}
+            {
+                "date": [DAY],
+                "net_return": [0.1],
+                "benchmark_return": [0.0],
+                "trades": [1],
+                "observed": [1.0],
+            }
         )
         for strategy in (name, "other"):
             lake.write(

@@ -176,7 +176,7 @@ class World:
         """Train the week's model and put it in service; its hash."""
         bundle = train_week(self.lake, self.project.settings, self.strategy, self.instrument, week)
         kept = keep(self.lake, STRATEGY, NAME, week, sha256=bundle.sha256, gate=b"{}")
-        assert put_in_service(self.lake, kept)
+        assert put_in_service(self.lake, kept, at=day_start(week))
         return bundle.sha256
 
 

@@ -240,6 +240,7 @@ def test_without_a_promoted_model_or_with_one_that_was_tampered_with_it_does_not
     error = refusal(world)
     assert isinstance(error, Refused)
     assert "walk-forward" in str(error)
+    assert [path.name for path in world.state.glob("journal*")] == ["journal.sqlite.lock"]
 
 
 def test_a_second_daemon_on_the_same_folder_is_refused(world: World) -> None:

@@ -112,6 +112,23 @@ def test_journal_that_was_closed_takes_nothing_more(path: Path) -> None:
     journal.close()
 
 
+def test_journal_in_which_nothing_was_written_down_need_not_stay(path: Path) -> None:
+    Journal.open(path, real_seams()).close(keep_empty=False)
+    assert [each.name for each in path.parent.iterdir()] == ["journal.sqlite.lock"]
+    journal = Journal.open(path, real_seams())
+    with Reader.open(path):  # whose place in the log keeps files beside it
+        journal.close(keep_empty=False)
+    assert [each.name for each in path.parent.iterdir()] == ["journal.sqlite.lock"]
+    thrown = Journal.open(path, real_seams())
+    thrown.latch("a person said so")
+    thrown.close(keep_empty=False)
+    with Reader.open(path) as reader:
+        assert reader.latched() == "a person said so"
+    with Journal.open(written(path), real_seams()) as journal:
+        journal.close(keep_empty=False)
+    assert path.exists()
+
+
 # One writer
 
 

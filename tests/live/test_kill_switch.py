@@ -67,7 +67,7 @@ def test_a_kill_while_no_daemon_runs_closes_the_position_at_the_next_start(tmp_p
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "the kill switch is thrown in its journal" in done.stdout
-    assert "closed as soon as `vostok-live run`" in done.stdout
+    assert f"closed as soon as `vostok-live run {STRATEGY} --instrument {NAME}`" in done.stdout
     with Reader.open(world.state / JOURNAL) as reader:
         before = reader.seq
         assert reader.latched() == "asked for by the command line, while no daemon ran"

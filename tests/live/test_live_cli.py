@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.daemon_world import ROOT, SETTINGS
+from tests.live.daemon_world import ROOT, SETTINGS, STRATEGY_FILE
 from vostok_core.errors import SettingsError, UsageError
+from vostok_core.lake.store import Lake
+from vostok_live.daemon.plan import JOURNAL
 from vostok_live.daemon.venue import BINANCE, TESTNET, find_key, find_venue
 from vostok_live.gateway.permission import check_permissions
 from vostok_live.gateway.port import GatewayError
@@ -22,7 +23,12 @@ THERE = ("quick", "--instrument", "demo.spot.ABC-USDT")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
+    """A project with a strategy, a file that can't be used, and a lake that holds nothing."""
     (tmp_path / "vostok.toml").write_text(SETTINGS)
+    (tmp_path / "strategies").mkdir()
+    (tmp_path / "strategies" / "quick.toml").write_text(STRATEGY_FILE)
+    (tmp_path / "strategies" / "broken.toml").write_text("instruments = [")
+    Lake.open(tmp_path / "data_lake")
     return tmp_path
 
 
@@ -59,10 +65,43 @@ def test_where_no_daemon_runs_it_says_how_to_start_one(project: Path, verb: str)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
-    assert "`vostok-live run`" in done.stderr
+    assert "`vostok-live run quick --instrument demo.spot.ABC-USDT`" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["run", "audit", "doctor"])
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        (("quik", *THERE[1:]), "no strategy is called 'quik'. Hint: did you mean quick?"),
+        (("quick", "--instrument", "demo.spot.ABC-USD"), "did you mean demo.spot.ABC-USDT?"),
+    ],
+)
+def test_names_are_looked_up_before_an_exchange_or_a_key_is_asked_for(
+    project: Path, verb: str, named: tuple[str, ...], said: str
+) -> None:
+    done = call(project, verb, *named)
+    assert done.returncode == (1 if verb == "doctor" else 2)
+    assert said in (done.stdout if verb == "doctor" else done.stderr)
+    assert not (project / "data_lake" / "live").exists()
+
+
+def test_a_first_start_without_a_model_is_refused_before_anything_else_is_asked_for(
+    project: Path,
+) -> None:
+    before = sorted(project.rglob("*"))
+    done = call(project, "run", *THERE)
+    assert done.returncode == 3
+    assert done.stderr.count("Refused: ") == 1
+    assert done.stderr.count("\n") == 1
+    assert "no model of quick is in service" in done.stderr
+    assert sorted(project.rglob("*")) == before
 
 
 def test_what_is_missing_is_named_before_anything_is_opened(project: Path) -> None:
+    state = project / "data_lake" / "live" / THERE[0] / THERE[2]
+    state.mkdir(parents=True)
+    (state / JOURNAL).touch()  # something may be open, so that a model is not asked for first
+    before = sorted(project.rglob("*"))
     done = call(project, "run", *THERE, "--exchange", "http://127.0.0.1:9")
     assert done.returncode == 2
     assert "BINANCE_APIKEY is not set" in done.stderr
@@ -72,13 +111,15 @@ def test_what_is_missing_is_named_before_anything_is_opened(project: Path) -> No
     assert "no embedded exchange runs on this lake" in done.stderr
     done = call(project, "run", *THERE, "--exchange", "binance", **key)
     assert "trades real money" in done.stderr
-    assert not (project / "data_lake").exists()
-    (project / "data_lake").mkdir()
-    (project / "data_lake" / "vostok-lake.json").write_text(json.dumps({"format": 1}))
-    done = call(project, "run", *THERE, "--exchange", "http://127.0.0.1:9", **key)
-    assert done.returncode == 3
-    assert done.stderr.count("Refused: ") == 1
-    assert "no model of quick is in service" in done.stderr
+    assert sorted(project.rglob("*")) == before
+
+
+def test_strategy_whose_file_has_gone_is_known_by_its_journal(project: Path) -> None:
+    state = project / "data_lake" / "live" / THERE[0] / THERE[2]
+    state.mkdir(parents=True)
+    (state / JOURNAL).touch()
+    (project / "strategies" / "quick.toml").unlink()
+    assert "no embedded exchange runs" in call(project, "run", *THERE).stderr
 
 
 def test_doctor_says_what_fails_first(project: Path) -> None:

@@ -22,6 +22,7 @@ from vostok_core.models.registry import (
 WEEK = date(2024, 3, 4)
 LATER = date(2024, 3, 11)
 PLACE = ("alpha", "test.spot.AAA-USD")
+AT = 1_709_512_200_000_000
 
 
 def promote(lake, strategy: str, instrument: str, week: date, gate: bytes = b"{}") -> Promotion:
@@ -29,7 +30,7 @@ def promote(lake, strategy: str, instrument: str, week: date, gate: bytes = b"{}
     manifest = bundle_path(lake, strategy, instrument, week) / "manifest.json"
     sha256 = hashlib.sha256(manifest.read_bytes()).hexdigest()
     kept = keep(lake, strategy, instrument, week, sha256=sha256, gate=gate)
-    put_in_service(lake, kept)
+    put_in_service(lake, kept, at=AT)
     return kept
 
 
@@ -74,7 +75,7 @@ def test_an_old_week_promoted_anew_does_not_take_over(lake, bundle_of) -> None:
     promote(lake, *PLACE, LATER)
     kept = promote(lake, *PLACE, WEEK)
     assert promoted(lake, *PLACE).sha256 == newer.sha256
-    assert put_in_service(lake, kept) is False
+    assert put_in_service(lake, kept, at=AT) is False
     assert may_enter(lake, *PLACE, LATER)
     assert not may_enter(lake, *PLACE, WEEK)
 
@@ -138,6 +139,30 @@ def test_a_tampered_bundle_is_neither_promoted_nor_served(lake, bundle_of) -> No
             act()
 
 
+def test_hint_for_a_tampered_bundle_says_what_mends_it_in_full(lake, bundle_of) -> None:
+    source = bundle_path(lake, *PLACE, WEEK)
+    write_bundle(source, bundle_of())
+    made = promote(lake, *PLACE, WEEK)
+
+    def hint(asset: str) -> str:
+        over = f"--instrument {PLACE[1]} --from {WEEK} --to {WEEK}"
+        return f"run `vostok materialize {PLACE[0]}/{asset} {over}`"
+
+    (lake.root / made.bundle / "golden.npz").unlink()
+    with pytest.raises(BundleError) as caught:
+        promoted(lake, *PLACE)
+    assert caught.value.hint == f"{hint('promotion')}, and don't edit bundles"
+    promote(lake, *PLACE, WEEK)  # which is what that asset does
+    assert promoted(lake, *PLACE) is not None
+    (source / "golden.npz").unlink()
+    with pytest.raises(BundleError) as caught:
+        promote(lake, *PLACE, WEEK)
+    assert caught.value.hint == f"{hint('model')} again, and don't edit bundles"
+    with pytest.raises(BundleError) as caught:
+        load_bundle(bundle_path(lake, *PLACE, LATER))
+    assert caught.value.hint == f"{hint('model')} first".replace(str(WEEK), str(LATER))
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -166,7 +191,7 @@ def test_a_pointer_that_is_no_pointer_is_refused(lake, text: str) -> None:
     pointer.write_text(text)
     with pytest.raises(BundleError, match="pointer") as caught:
         promoted(lake, *PLACE)
-    assert f"`vostok materialize {PLACE[0]}/promotion --instrument {PLACE[1]} " in str(caught.value)
+    assert f"`vostok model serve {PLACE[0]} --instrument {PLACE[1]} " in str(caught.value)
 
 
 def test_a_bundle_moved_to_another_strategys_pointer_is_refused(lake, bundle_of) -> None:

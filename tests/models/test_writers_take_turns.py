@@ -74,7 +74,7 @@ def test_what_two_readings_of_the_present_day_keep_at_once_all_stays(lake) -> No
         sys.stdin.readline()
         for turn in range({ROUNDS}):
             entry = RawItem(f"{{mine}} {{turn}}", "", "", f"{{mine}} {{turn}}", noon)
-            write_news(lake, news_batch([entry], "wire", lag_us=0), [], noon + turn, "1")
+            write_news(lake, news_batch([entry], "wire", lag_us=0), [], noon + turn, 0)
     """
     assert two_at_once(script, str(lake.root)) == ["", ""]
     assert lake.read("news", date=date(1970, 1, 1)).height == 2 * ROUNDS
@@ -93,7 +93,7 @@ def test_of_two_promotions_at_once_the_later_weeks_stays_in_service(lake) -> Non
         sys.stdin.readline()
         for turn in range({ROUNDS}):
             week = str(date({FIRST.year}, 1, 1) + timedelta(weeks=2 * turn + mine))
-            put_in_service(lake, Promotion(*place, week, "models/bundles/" + sha, sha))
+            put_in_service(lake, Promotion(*place, week, "models/bundles/" + sha, sha), at=turn)
             found = promotion(lake, *place).week
             assert found >= week, f"{{week}} was put in service, and then {{found}}"
     """
@@ -118,7 +118,8 @@ def test_of_two_paths_logged_at_once_the_one_that_reaches_further_stays(lake) ->
         sys.stdin.readline()
         for turn in range({ROUNDS}):
             last = date({FIRST.year}, 1, 1) + timedelta(days=2 * turn + mine)
-            path = pl.DataFrame([(last, 0.0, 0.0, 0)], schema=table("trials").schema, orient="row")
+            row, schema = (last, 0.0, 0.0, 0, 1.0), table("trials").schema
+            path = pl.DataFrame([row], schema=schema, orient="row")
             log_trial(lake, strategy, instrument, "c", path, code_version="1")
             logged = trials(lake, instrument)[strategy, "c"]["date"].max()
             assert logged >= last, f"{{last}} was logged, and then {{logged}}"

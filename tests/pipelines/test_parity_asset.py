@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 import tomlkit
+from typer.testing import CliRunner
 
 from tests.live.parity_world import (
     BEGIN,
@@ -27,6 +28,7 @@ from tests.live.parity_world import (
     news,
     see_to_exits,
 )
+from vostok.cli.app import app
 from vostok_core.errors import MissingPartition
 from vostok_core.project import Project, find_project
 from vostok_core.times import DAY, day_start
@@ -98,8 +100,20 @@ def check_of(instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation:
     return data
 
 
+def told(project: Project, first: date, last: date) -> list[str]:
+    """What the command says of each day that it has parity decide."""
+    days = ["--from", str(first), "--to", str(last)]
+    done = CliRunner(env={"VOSTOK_PROJECT": str(project.root)}).invoke(
+        app, ["materialize", "tiny/parity", "--instrument", NAME, *days]
+    )
+    assert done.exit_code == 0, done.output
+    run, *verdicts = done.stdout.splitlines()
+    assert ": run " in run
+    return verdicts
+
+
 def test_days_that_were_traded_are_proven_and_the_check_holds(traded_project: Project) -> None:
-    Launcher(traded_project).materialize(["tiny/parity"], NAME, BEGIN, NEXT)
+    verdicts = told(traded_project, BEGIN, NEXT)
     lake = traded_project.open_lake()
     for day in (BEGIN, NEXT):
         proof = lake.read("parity", **PLACE, date=day)
@@ -107,6 +121,9 @@ def test_days_that_were_traded_are_proven_and_the_check_holds(traded_project: Pr
         assert proof.filter(kind="features")["compared"].item() > 100 * 65
         assert proof["untold"].sum() == 0
         assert "live_ticks" in str(dict(lake.info("parity", **PLACE, date=day).inputs))
+        said = f"holds: {proof['compared'].sum():,} values compared, every bit equal"
+        assert f"tiny on {NAME}, {day}: {said}" in verdicts
+    assert len(verdicts) == 2
     with dg.DagsterInstance.from_config(str(traded_project.dagster_home)) as instance:
         said = record(instance, "tiny/parity", BEGIN)
         assert said["verdict"].value == "holds"
@@ -126,7 +143,9 @@ def test_a_bit_that_differs_fails_the_check_as_an_error_and_is_shown(
     values[700] = np.nextafter(values[700], 9.0)
     steps = steps.with_columns(macd_line=values)
     lake.write("live_steps", steps, code_version="t", **PLACE, date=BEGIN)
-    Launcher(traded_project).materialize(["tiny/parity"], NAME, BEGIN, BEGIN)
+    [verdict] = told(traded_project, BEGIN, BEGIN)
+    assert f"{BEGIN}: DIFFERS: " in verdict
+    assert " values; the first in features at 2024-02-29 11:41:00, macd_line: live " in verdict
     proof = lake.read("parity", **PLACE, date=BEGIN)
     assert proof.filter(kind="features")["place"].item() == "macd_line"
     with dg.DagsterInstance.from_config(str(traded_project.dagster_home)) as instance:
@@ -144,7 +163,10 @@ def test_what_can_no_longer_be_told_fails_the_check_as_a_warning(traded_project:
     keys = {"instrument": NAME, "interval": "1m", "date": BEGIN - timedelta(days=1)}
     bars = lake.read("bars", **keys)
     lake.write("bars", bars.with_columns(volume=pl.col("volume") * 2), code_version="t", **keys)
-    Launcher(traded_project).materialize(["tiny/parity"], NAME, BEGIN, BEGIN)
+    [verdict] = told(traded_project, BEGIN, BEGIN)
+    assert f"{BEGIN}: untold: " in verdict
+    assert "could not be told again, " in verdict
+    assert "have changed since the run began" in verdict
     with dg.DagsterInstance.from_config(str(traded_project.dagster_home)) as instance:
         said = record(instance, "tiny/parity", BEGIN)
         assert said["verdict"].value == "untold"

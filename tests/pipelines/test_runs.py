@@ -9,9 +9,11 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+from vostok.cli.app import app
 from vostok_core import errors
-from vostok_core.project import Project
+from vostok_core.project import Project, find_project
 from vostok_core.times import days
 from vostok_exchange.archive import archive_path
 from vostok_pipelines.jobs import day_assets
@@ -103,7 +105,9 @@ def test_klines_stand_in_for_ticks_where_there_are_none(
     assert lake.keys("ticks") == []
 
 
-def test_weekly_assets_run_from_labels_to_a_decision(project: Project, launcher: Launcher) -> None:
+def test_weekly_assets_run_from_labels_to_a_decision(
+    project: Project, launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     last, monday = date(2024, 3, 18), date(2024, 3, 11)
     launcher.materialize(["news", "sentiment_scores"], None, FIRST, last)
     launcher.materialize(day_assets(project, A), A, FIRST, last)
@@ -132,7 +136,20 @@ def test_weekly_assets_run_from_labels_to_a_decision(project: Project, launcher:
         assert checks == {"bundle_reproduces": True}
         [event] = materializations(project, "tiny/promotion", instance)[week_key(after, A)]
         assert event.metadata["decision"].value == "refused"
+        assert event.metadata["standing"].value == "not put in service; nothing is in service"
         assert Path(str(event.metadata["report"].value)).is_file()
+    monkeypatch.chdir(project.root)
+    said = CliRunner().invoke(
+        app,
+        f"materialize tiny/promotion --instrument {A} --from {after} --to {after}".split(),
+    )
+    assert said.exit_code == errors.Refused.exit_code
+    *_, last_line = said.stdout.splitlines()
+    failed = decided.filter(verdict="fail")["rule"].to_list()
+    assert last_line == (
+        f"tiny on {A}, {after}: refused: {len(failed)} of {decided.height} rules fail "
+        f"({', '.join(failed)}); not put in service; nothing is in service"
+    )
 
 
 def test_a_hole_in_a_file_warns_and_keeps_its_bars_from_training(
@@ -281,3 +298,16 @@ def _punch(project: Project, instrument: str, day: date, hours: tuple[int, int])
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(name, "\n".join(kept) + "\n")
     path.with_name(f"{path.name}.CHECKSUM").unlink()
+
+
+@pytest.mark.parametrize("asset", ["features/core", "ta_catalogue"])
+def test_features_are_not_made_of_bars_by_other_rules_of_the_instrument(
+    project: Project, launcher: Launcher, asset: str
+) -> None:
+    launcher.materialize(["landed", "ticks", "quality", "bars"], A, FIRST, FIRST)
+    settings = project.root / "vostok.toml"
+    settings.write_text(settings.read_text().replace('max_silence = "30m"', 'max_silence = "31m"'))
+    edited = Launcher(find_project(project.root, {}))
+    with pytest.raises(errors.VostokError, match=r"bars of .* are stale") as caught:
+        edited.materialize([asset], A, FIRST, FIRST)
+    assert f"materialize ticks,quality,bars --instrument {A}" in str(caught.value.hint)

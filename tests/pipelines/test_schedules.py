@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from vostok_core.errors import VostokError
@@ -41,6 +42,7 @@ from vostok_exchange.archive import archive_path
 from vostok_pipelines.asked import ATTEMPTS
 from vostok_pipelines.definitions import build_definitions
 from vostok_pipelines.due import Due
+from vostok_pipelines.evidence import BACKTEST_TABLES
 from vostok_pipelines.jobs import asset_keys, day_assets
 from vostok_pipelines.known_weeks import KnownWeeks
 from vostok_pipelines.launch import Launcher, prepare_instance
@@ -88,7 +90,7 @@ class Clock:
         requests = list(data.run_requests or [])
         assert requests or data.skip_message
         partitions = self.definitions.resolve_job_def(schedule.job_name).partitions_def
-        assert partitions is not None
+        assert not requests or partitions is not None
         for request in requests:
             assert request.run_key
             for key in spans([request])[0]:
@@ -196,6 +198,36 @@ class Clock:
             place = {"strategy": "tiny", "instrument": A, "week": str(week)}
             self.empty("predictions", configuration or self.configuration, place, inputs)
 
+    def is_decided(self, week: date, *, enters: bool = False, bundle: str = "") -> None:
+        """A backtest of the weeks before, and a decision on it, as if they were just made."""
+        place = {"strategy": "tiny", "instrument": A, "week": str(week)}
+        lake, path = self.lake, list(days(FIRST + WEEK, week - DAY))
+        inputs = {
+            f"predictions/{monday}": lake.info("predictions", **place | {"week": str(monday)})
+            for monday in path[::7]
+        }
+        for day in path:
+            keys = {"instrument": A, "date": str(day)}
+            inputs[f"ticks/{day}"] = lake.info("ticks", **keys)
+            inputs[f"bars/{day}"] = lake.info("bars", **keys, interval="1m")
+        hashes = {name: info.content_hash for name, info in inputs.items()}
+        for name in BACKTEST_TABLES:
+            self.empty(name, self.configuration, place, hashes)
+        row: dict[str, object] = {
+            name: {pl.String: "x", pl.Float64: 1.0, pl.Int64: 1}.get(kind)
+            for name, kind in table("promotions").schema.items()
+        }
+        row |= {"comparison": "<=", "verdict": "pass", "enters_service": enters}
+        row |= {"decision": "promoted" if enters else "refused", "bundle": bundle}
+        lake.write(
+            "promotions",
+            pl.DataFrame([row], schema=table("promotions").schema),
+            code_version=self.configuration,
+            inputs={name: lake.info(name, **place).content_hash for name in BACKTEST_TABLES}
+            | {"bundle": bundle},
+            **place,
+        )
+
     def empty(
         self, name: str, version: str, place: dict[str, str], inputs: dict[str, str] | None = None
     ) -> None:
@@ -275,6 +307,66 @@ def test_a_file_that_comes_late_is_ingested_late(clock: Clock) -> None:
     assert clock.tick("daily_ingestion", FIRST + DAY) == []
     away.rename(late)
     assert spans(clock.tick("daily_ingestion", FIRST + 3 * DAY)) == [(date_key(FIRST, A),) * 2]
+
+
+def test_days_of_a_strategy_whose_file_cannot_be_used_are_kept_as_far_as_it_says_which(
+    clock: Clock,
+) -> None:
+    """A slip of the pen in it ends its own assets, and not the data that it will want."""
+    file = clock.project.strategies_folder / "tiny.toml"
+    sound = file.read_text()
+
+    def graph(clock: Clock) -> set[str]:
+        keys = clock.definitions.resolve_asset_graph().get_all_asset_keys()
+        return {key.to_user_string() for key in keys}
+
+    def crons(clock: Clock) -> dict[str, object]:
+        made = clock.definitions.get_repository_def().schedule_defs
+        return {each.name: each.cron_schedule for each in made}
+
+    (file.parent / "other.toml").write_text(
+        sound.replace(f'["{A}", "{B}"]', f'["{B}"]').replace(', "sentiment"', "")
+    )
+    clock.read(find_project(clock.project.root, {}))
+    before = crons(clock)
+    assert len(before) == 2 + 2 * 5
+    Launcher(clock.project).materialize(["news", "sentiment_scores"], None, FIRST, MONDAY)
+    asked = clock.tick("daily_ingestion", FIRST + DAY)
+    assert [request.asset_selection for request in asked] == [
+        asset_keys(day_assets(clock.project, name)) for name in (A, B)
+    ]
+
+    file.write_text(sound + "[modl]\n")
+    clock.read(find_project(clock.project.root, {}))
+    assert not [key for key in graph(clock) if key.startswith("tiny/")]
+    # Dagster forgets that a schedule was on which is away for long.
+    assert crons(clock) == before
+    for name in before:
+        if name.startswith("tiny_"):
+            requests, why = clock.look(name)
+            assert requests == []
+            assert why.startswith(f"the strategy's file can't be used: {file}: modl is not a ")
+    again = clock.tick("daily_ingestion", FIRST + DAY)
+    assert [(r.run_key, r.tags, r.asset_selection) for r in again] == [
+        (r.run_key, r.tags, r.asset_selection) for r in asked
+    ]
+
+    file.write_text("instruments = [")
+    clock.read(find_project(clock.project.root, {}))
+    [request] = clock.tick("daily_ingestion", FIRST + DAY)
+    assert (spans([request]), request.asset_selection) == (
+        [span(FIRST, name=B)],
+        asset_keys([each for each in day_assets(clock.project, B) if "sentiment" not in each]),
+    )
+    for name, day in (("daily_ingestion", FIRST), ("daily_news", MONDAY)):
+        requests, why = clock.look(name, day)
+        assert requests == []
+        assert "the strategy tiny is left out, the file doesn't say which data to keep" in why
+        assert "not valid TOML" in why
+
+    file.write_text(sound)
+    clock.read(find_project(clock.project.root, {}))
+    assert spans(clock.tick("daily_ingestion", FIRST + DAY)) == spans(asked)
 
 
 def test_news_are_fetched_from_where_they_ended(clock: Clock) -> None:
@@ -472,8 +564,7 @@ def test_retraining_waits_for_predictions_and_labels(clock: Clock) -> None:
     assert clock.tick("tiny_weekly_retraining", SUNDAY + WEEK) == []
     clock.fail(runs)
     assert spans(clock.tick("tiny_weekly_retraining", SUNDAY + WEEK)) == spans(requests)
-    decided = {"strategy": "tiny", "instrument": A, "week": str(MONDAY)}
-    clock.empty("promotions", "t", decided)
+    clock.is_decided(MONDAY)
     assert clock.tick("tiny_weekly_retraining") == []
 
 

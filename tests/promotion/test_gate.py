@@ -35,6 +35,7 @@ def days(returns, benchmark=None) -> pl.DataFrame:
             "net_return": returns,
             "benchmark_return": benchmark,
             "trades": [2] * len(returns),
+            "observed": [1.0] * len(returns),
         },
         schema=table("trials").schema,
     )
@@ -255,6 +256,56 @@ def test_weeks_left_out_are_refused():
     decision = judge(dataclasses.replace(full, daily=holes), PROFILE)
     assert failed(decision) == {"complete_days"}
     assert rule(decision, "complete_days").value == pytest.approx(76 / 90)
+
+
+def outage(shown: Evidence, *dates: date) -> Evidence:
+    """The same with days of which a tenth was seen, and on which nothing moved."""
+    unseen = pl.col("date").is_in(list(dates))
+    daily = shown.daily.with_columns(
+        net_return=pl.when(unseen).then(0.0).otherwise("net_return"),
+        benchmark_return=pl.when(unseen).then(0.0).otherwise("benchmark_return"),
+        observed=pl.when(unseen).then(0.1).otherwise("observed"),
+    )
+    return dataclasses.replace(shown, daily=daily)
+
+
+def test_days_that_were_hardly_seen_are_missing_and_no_part_of_the_record():
+    full = evidence(edge(1, 90, 8), market(2, 90))
+    gone = [date(2024, 2, 1) + timedelta(days=i) for i in range(14)]
+    dark = judge(outage(full, *gone), PROFILE)
+    assert failed(dark) == {"complete_days"}
+    assert rule(dark, "complete_days").value == pytest.approx(76 / 90)
+    assert "Of 14 days less than 50 % of the bars are valid" in rule(dark, "complete_days").reason
+    # What is not seen is judged as what is not there.
+    left_out = dataclasses.replace(full, daily=full.daily.filter(~pl.col("date").is_in(gone)))
+    without = judge(left_out, PROFILE)
+    for one, other in zip(dark.rules[1:], without.rules[1:], strict=True):
+        assert (one.name, one.value, one.bound) == (other.name, other.value, other.bound)
+    assert rule(dark, "min_days").value == 76
+
+
+def test_days_that_were_hardly_seen_make_no_record_long_enough():
+    full = evidence(edge(1, 29, 40), market(2, 29))
+    assert judge(full, PROFILE).promoted
+    gone = [date(2024, 1, 9), date(2024, 1, 10)]
+    assert failed(judge(outage(full, *gone), PROFILE)) == {"complete_days", "min_days"}
+
+
+def test_a_loss_in_an_outage_is_not_left_out_with_it():
+    full = outage(evidence(edge(1, 90, 8), market(2, 90)), date(2024, 2, 1))
+    lost = pl.when(pl.col("date") == date(2024, 2, 1)).then(-0.3).otherwise("net_return")
+    decision = judge(
+        dataclasses.replace(full, daily=full.daily.with_columns(net_return=lost)), PROFILE
+    )
+    assert judge(full, PROFILE).promoted
+    assert {"psr_flat", "min_track_record"} <= failed(decision)
+
+
+def test_trials_of_which_nobody_wrote_down_how_much_was_seen_count_as_before():
+    shown = evidence(edge(1, 60, 8), market(2, 60), others=4)
+    unknown = {key: f.with_columns(observed=None) for key, f in shown.trial_returns.items()}
+    before = judge(dataclasses.replace(shown, trial_returns=unknown), PROFILE)
+    assert before == judge(shown, PROFILE)
 
 
 def test_a_day_counted_twice_is_refused():

@@ -22,6 +22,7 @@ def path(first: date, returns: list[float]) -> pl.DataFrame:
             "net_return": returns,
             "benchmark_return": [0.0] * len(returns),
             "trades": [1] * len(returns),
+            "observed": [1.0] * len(returns),
         },
         schema=table("trials").schema,
     )

@@ -16,10 +16,11 @@ from vostok_core.errors import MissingPartition
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import TIME, table
 from vostok_core.market.instrument import Instrument, InstrumentId
+from vostok_core.sentiment import scorer
 from vostok_core.sentiment.aggregate import MINUTES, score_day, sentiment_day
-from vostok_core.sentiment.currency import SentimentRules, stale_sentiment
+from vostok_core.sentiment.currency import SentimentRules, stale_scores, stale_sentiment
 from vostok_core.sentiment.days import feed_key, news_days, scores_day, sentiment_minutes
-from vostok_core.sentiment.items import NewsBatch, RawItem, news_batch
+from vostok_core.sentiment.items import NewsBatch, RawItem, news_batch, news_version
 from vostok_core.sentiment.lexicon import LEXICON
 from vostok_core.sentiment.scorer import scores_version
 from vostok_core.times import DAY, MINUTE, SECOND, day_of, day_start, utc
@@ -268,7 +269,7 @@ class TestLake:
     ) -> list[date]:
         written = list(news_days(lake, one, days, now))
         for day, frame, inputs in written:
-            lake.write("news", frame, code_version="1", inputs=inputs, date=day)
+            lake.write("news", frame, code_version=news_version(LAG), inputs=inputs, date=day)
         return [day for day, _, _ in written]
 
     def score(self, lake: Lake, *days: date) -> None:
@@ -423,7 +424,7 @@ class TestLake:
 
     def test_sentiment_is_stale_with_its_news_scores_and_scorer(self, lake: Lake) -> None:
         name, tomorrow = str(BTC.id), TODAY + timedelta(days=1)
-        rules = SentimentRules.of(Shouting(), ["BTC"])
+        rules = SentimentRules.of(Shouting(), ["BTC"], LAG)
 
         def make() -> None:
             for day in (TODAY, tomorrow):
@@ -465,10 +466,28 @@ class TestLake:
         lake.write("sentiment_scores", frame, code_version=rules.scores, inputs=inputs, date=before)
         assert set(reasons()) == {TODAY}  # which was made when there was no day before
         make()
-        other = SentimentRules.of(LEXICON, ["BTC"])
+        other = SentimentRules.of(LEXICON, ["BTC"], LAG)
         assert set(reasons(other)) == {TODAY, tomorrow}
-        assert set(reasons(SentimentRules.of(Shouting(), ["BTC", "ETH"]))) == {TODAY, tomorrow}
+        assert set(reasons(SentimentRules.of(Shouting(), ["BTC", "ETH"], LAG))) == {TODAY, tomorrow}
         assert reasons(None) == {}
+        lagged = SentimentRules.of(Shouting(), ["BTC"], LAG + 1)
+        (found, _) = stale_sentiment(lake, name, [TODAY, tomorrow], lagged).values()
+        assert found.why == "its news were read or dated by other rules"
+        assert found.assets == ("news", "sentiment_scores", "sentiment")
+
+    def test_scores_and_sentiment_are_stale_when_the_code_that_makes_them_is_another(
+        self, lake: Lake, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rules = SentimentRules.of(Shouting(), ["BTC"], LAG)
+        self.fill(lake, batch(("Bitcoin!", START)), TODAY)
+        frame, inputs = scores_day(lake, TODAY, Shouting(), ["BTC"])
+        lake.write("sentiment_scores", frame, code_version=rules.scores, inputs=inputs, date=TODAY)
+        monkeypatch.setattr(scorer, "CODE_VERSION", "another")
+        now = SentimentRules.of(Shouting(), ["BTC"], LAG)
+        assert now.news == rules.news
+        assert now.sentiment != rules.sentiment
+        assert stale_scores(lake, TODAY, rules) is None
+        assert stale_scores(lake, TODAY, now) is not None
 
     def test_absent_news_and_scores_are_missing_partitions(self, lake: Lake) -> None:
         with pytest.raises(MissingPartition, match="news"):

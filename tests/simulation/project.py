@@ -223,7 +223,7 @@ def _promote(lake: Lake, strategy: Strategy) -> None:
         bundle = Bundle.assemble(manifest, trees, calibration, golden_rows(rows, trees))
         write_bundle(bundle_path(lake, strategy.name, NAME, DAY), bundle)
         kept = keep(lake, strategy.name, NAME, DAY, sha256=bundle.sha256, gate=b"{}")
-        assert put_in_service(lake, kept)
+        assert put_in_service(lake, kept, at=start)
         pointer.with_name(f".{NAME}.{name}").write_bytes(pointer.read_bytes())
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.training.desk import Desk
 from vostok_core.features.frames import feature_frames
 from vostok_core.features.registry import pack
 from vostok_core.labels.days import label_days
@@ -188,3 +189,20 @@ def _bars(ticks: pl.DataFrame) -> pl.DataFrame:
     return bars.with_columns(
         valid=pl.lit(value=True), kind=pl.lit("time"), source=pl.lit("ticks")
     ).select(*table("bars").schema)
+
+
+@pytest.fixture(scope="session")
+def walked(market, tmp_path_factory):
+    """The market's lake, copied, walked forward to the week after its own."""
+    copy = market.copy(tmp_path_factory.mktemp("walked") / "lake")
+    desk = Desk(copy)
+    desk.train(desk.first)
+    desk.predict(desk.first)
+    desk.train(desk.week)
+    desk.backtest(desk.week)
+    return copy
+
+
+@pytest.fixture
+def desk(walked, tmp_path) -> Desk:
+    return Desk(walked.copy(tmp_path / "lake"))

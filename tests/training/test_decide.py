@@ -2,129 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from datetime import date, timedelta
-from pathlib import Path
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 
+from tests.training.desk import SETTINGS, WEEK, Desk
 from vostok_core.errors import MissingPartition, StalePartition
+from vostok_core.hashing import hash_frame
 from vostok_core.lake.tables import table
 from vostok_core.models.bundle_folder import load_kept
-from vostok_core.models.registry import pointer_path, promoted, promotion
-from vostok_core.project import Project
-from vostok_core.promotion.trials import log_trial, trials
-from vostok_core.settings import Settings
+from vostok_core.models.registry import pointer_path, promoted
+from vostok_core.promotion.trials import trials
 from vostok_core.times import day_start
-from vostok_pipelines.evidence import BACKTEST_TABLES, write_backtest
-from vostok_pipelines.promotion import decide
+from vostok_pipelines.evidence import BACKTEST_TABLES, read_backtest, write_backtest
 from vostok_pipelines.training.configuration import configuration_hash
-from vostok_pipelines.training.predict import predict_week
-from vostok_pipelines.training.train import train_week
 
 NAME = "test.spot.AAA-USD"
-SETTINGS = Settings()
-WEEK = timedelta(weeks=1)
-
-
-class Desk:
-    """A lake with a week of predictions, the backtest of the week after, and that week's model."""
-
-    def __init__(self, market) -> None:
-        self.lake, self.strategy, self.instrument = market.lake, market.strategy, market.instrument
-        self.first, self.week = market.week, market.week + WEEK
-        self.configuration = configuration_hash(self.strategy, self.instrument, SETTINGS)
-        self.place = {"strategy": self.strategy.name, "instrument": market.name}
-        self.project = Project(Path("/nowhere"), SETTINGS, self.lake.root)
-
-    def train(self, week: date) -> str:
-        return train_week(self.lake, SETTINGS, self.strategy, self.instrument, week).sha256
-
-    def predict(self, week: date) -> None:
-        frame, inputs = predict_week(self.lake, SETTINGS, self.strategy, self.instrument, week)
-        self.write("predictions", week, frame, inputs)
-
-    def write(self, name: str, week: date, frame: pl.DataFrame, inputs: dict, version="") -> None:
-        version = version or self.configuration
-        self.lake.write(name, frame, code_version=version, inputs=inputs, **self.place, week=week)
-
-    def backtest(self, week: date) -> None:
-        write_backtest(self.lake, self.strategy, self.instrument, week, self.configuration)
-
-    def rewrite(self, name: str, frame: pl.DataFrame | None = None, **changes: object) -> None:
-        """Write a table of the backtest again, as it was but for what is given."""
-        info = self.lake.info(name, **self.place, week=self.week)
-        frame = self.lake.read(name, **self.place, week=self.week) if frame is None else frame
-        inputs = {**info.inputs, **changes.get("inputs", {})}
-        self.write(name, self.week, frame, inputs, changes.get("version", ""))
-
-    def log(self, path: pl.DataFrame) -> None:
-        log_trial(
-            self.lake,
-            **self.place,
-            configuration=self.configuration,
-            daily=path,
-            code_version=self.configuration,
-        )
-
-    def excel(self) -> None:
-        """Make the backtest that of a strategy that anyone would promote."""
-        days = [self.week - timedelta(days=i) for i in range(40, 0, -1)]
-        rng = np.random.default_rng(0)
-        daily = {
-            "date": days,
-            "net_return": 0.02 + 0.01 * rng.standard_normal(40),
-            "benchmark_return": 0.01 * rng.standard_normal(40),
-            "trades": [1] * 40,
-        }
-        path = pl.DataFrame(daily, schema=table("backtest_daily").schema)
-        self.rewrite("backtest_daily", path)
-        self.log(path)
-        hours = [day_start(day) for day in days]
-        columns = {}
-        for name, kind in table("backtest_trades").schema.items():
-            if kind == pl.Float64:
-                columns[name] = [{"fees": 1e-4, "slippage": 1e-4, "net_return": 0.05}.get(name, 1)]
-            else:
-                columns[name] = ["time"] if kind == pl.String else [hours]
-        trades = pl.DataFrame(
-            {
-                name: pl.Series(value[0] if isinstance(value[0], list) else value * 40).cast(kind)
-                for (name, value), kind in zip(
-                    columns.items(), table("backtest_trades").schema.values(), strict=True
-                )
-            }
-        )
-        self.rewrite("backtest_trades", trades)
-
-    def decide(self, week: date | None = None):
-        return decide(self.lake, self.project, self.strategy, self.instrument, week or self.week)
-
-    def rows(self, week: date | None = None) -> pl.DataFrame:
-        return self.lake.read("promotions", **self.place, week=week or self.week)
-
-    @property
-    def pointer(self):
-        return promotion(self.lake, *self.place.values())
-
-
-@pytest.fixture(scope="module")
-def walked(market, tmp_path_factory):
-    """The market's lake, copied, walked forward to the week after its own."""
-    copy = market.copy(tmp_path_factory.mktemp("walked") / "lake")
-    desk = Desk(copy)
-    desk.train(desk.first)
-    desk.predict(desk.first)
-    desk.train(desk.week)
-    desk.backtest(desk.week)
-    return copy
-
-
-@pytest.fixture
-def desk(walked, tmp_path) -> Desk:
-    return Desk(walked.copy(tmp_path / "lake"))
 
 
 def test_a_week_of_evidence_is_refused_and_recorded_and_nothing_enters_service(desk) -> None:
@@ -145,6 +45,7 @@ def test_a_promoted_model_carries_the_report_of_the_gate_that_promoted_it(desk) 
     verdict = desk.decide()
     assert verdict.decision.promoted, verdict.decision.summary
     assert verdict.in_service
+    assert verdict.standing == "it is in service"
     assert desk.rows()["enters_service"].all()
     bundle = promoted(desk.lake, *desk.place.values())
     _, report = load_kept(desk.lake.root / desk.pointer.bundle)
@@ -341,8 +242,102 @@ def test_who_is_refused_can_not_go_back_to_a_better_end(desk) -> None:
     verdict = desk.decide()
     assert verdict.decision.promoted
     assert not verdict.in_service
+    assert verdict.standing == (
+        "not put in service: the configuration has been walked further than to this week, and a "
+        "path whose end could be chosen promotes nothing; nothing is in service"
+    )
     assert not desk.rows()["enters_service"].any()
     assert desk.pointer is None
+
+
+def test_a_decision_that_was_cut_short_is_completed_though_a_later_week_was_walked(desk) -> None:
+    desk.excel()
+    desk.decide()
+    pointer_path(desk.lake, *desk.place.values()).unlink()  # as if it had been killed before it
+    path = desk.lake.read("backtest_daily", **desk.place, week=desk.week)
+    desk.log(pl.concat([path, path.tail(1).with_columns(pl.col("date") + WEEK)]))
+    assert desk.decide().in_service
+    assert desk.pointer is not None
+    assert len(desk.decisions()) == 1
+    # Another decision of that week, on other evidence, goes back to an end that could be chosen.
+    pointer_path(desk.lake, *desk.place.values()).unlink()
+    trades = desk.lake.read("backtest_trades", **desk.place, week=desk.week)
+    desk.rewrite("backtest_trades", trades.with_columns(net_return=pl.lit(0.06)))
+    assert not desk.decide().in_service
+    assert desk.pointer is None
+
+
+def test_every_decision_of_a_week_is_kept_in_order(desk) -> None:
+    assert not desk.decide().decision.promoted
+    desk.decide()
+    desk.excel()
+    desk.decide()
+    desk.decide()
+    kept = desk.decisions()
+    assert [(each.decision, each.enters_service) for each in kept] == [
+        ("refused", False),
+        ("promoted", True),
+    ]
+    place = {**desk.place, "week": desk.week}
+    assert desk.lake.keys("gate_decisions", **place) == ["0001", "0002"]
+    newest = desk.lake.load("gate_decisions", **place, number="0002")
+    info, rows = desk.lake.load("promotions", **place)
+    assert newest[1].equals(rows)
+    assert (newest[0].inputs, newest[0].code_version) == (info.inputs, info.code_version)
+
+
+def test_a_decision_from_before_there_was_a_log_is_logged_when_another_takes_its_place(
+    desk,
+) -> None:
+    desk.decide()
+    shutil.rmtree(desk.lake.root / "gate_decisions")
+    before = desk.rows()
+    assert [each.decision for each in desk.decisions()] == ["refused"]
+    desk.excel()
+    desk.decide()
+    assert [each.decision for each in desk.decisions()] == ["refused", "promoted"]
+    place = {**desk.place, "week": desk.week, "number": "0001"}
+    assert desk.lake.read("gate_decisions", **place).equals(before)
+
+
+def test_a_model_whose_week_is_refused_on_other_evidence_stays_in_service_and_that_is_said(
+    desk,
+) -> None:
+    desk.excel()
+    desk.decide()
+    desk.rewrite("backtest_trades", table("backtest_trades").empty())
+    verdict = desk.decide()
+    assert not verdict.decision.promoted
+    assert verdict.standing.startswith(
+        f"the model of {desk.week}, which was promoted before, stays"
+    )
+    assert "`vostok model withdraw tiny" in verdict.standing
+    assert desk.pointer is not None
+
+
+def test_each_table_of_a_backtest_is_read_with_its_own_footer(desk) -> None:
+    """Also while another run writes it: else a decision would name evidence that it never saw."""
+    info, frame = desk.lake.load("backtest_daily", **desk.place, week=desk.week)
+    others = [frame, frame.with_columns(net_return=pl.col("net_return") + 1e-6)]
+    stop = threading.Event()
+
+    def swap() -> None:
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            desk.write("backtest_daily", desk.week, others[number % 2], dict(info.inputs))
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(swap)
+        try:
+            for _ in range(60):
+                found, hashes = read_backtest(
+                    desk.lake, desk.strategy, desk.instrument, desk.week, desk.configuration
+                )
+                assert {name: hash_frame(rows) for name, rows in found.items()} == hashes
+        finally:
+            stop.set()
+        done.result()
 
 
 def test_deciding_an_old_week_anew_leaves_the_later_model_in_service(desk) -> None:
@@ -355,6 +350,9 @@ def test_deciding_an_old_week_anew_leaves_the_later_model_in_service(desk) -> No
     verdict = desk.decide()
     assert verdict.decision.promoted
     assert not verdict.in_service
+    assert verdict.standing == (
+        f"not in service: that of a later week is; in service is the model of {desk.week + WEEK}"
+    )
     assert not desk.rows()["enters_service"].any()
     assert pointer.read_bytes() == before
 
@@ -362,7 +360,9 @@ def test_deciding_an_old_week_anew_leaves_the_later_model_in_service(desk) -> No
 OBSTACLES = {
     "report": ("reports", False),
     "copy": ("models/bundles", False),
+    "log": ("gate_decisions", False),
     "row": ("promotions", False),
+    "change": ("service", False),
     "page": ("reports/tiny/index.html", True),
 }
 
@@ -380,18 +380,22 @@ def test_a_decision_cut_short_leaves_nothing_unexplained_in_service_and_can_be_r
         obstacle.write_bytes(b"")
     with pytest.raises(OSError, match=name.split("/")[-1]):
         desk.decide()
-    # The page of reports is last: without it nothing lacks its reasons.
-    assert (desk.pointer is None) == (step != "page")
+    # Without the note of the change, or the page of reports, nothing lacks its reasons.
+    assert (desk.pointer is None) == (step not in ("change", "page"))
     done = list(OBSTACLES).index(step)
     assert (desk.lake.root / "reports/tiny" / desk.place["instrument"]).is_dir() == (done > 0)
     assert (desk.lake.root / "models/bundles").is_dir() == (done > 1)
-    assert desk.lake.exists("promotions", **desk.place, week=desk.week) == (done > 2)
+    assert len(desk.decisions()) == (done > 2)
+    assert desk.lake.exists("promotions", **desk.place, week=desk.week) == (done > 3)
     if folder:
         obstacle.rmdir()
     else:
         obstacle.unlink()
     desk.decide()
     assert promoted(desk.lake, *desk.place.values()) is not None
+    assert len(desk.decisions()) == 1
+    (change,) = desk.lake.read("service", **desk.place).iter_rows(named=True)
+    assert (change["by"], change["week"]) == ("gate", desk.week)
 
 
 def test_a_path_whose_bars_are_gone_is_not_judged(desk) -> None:

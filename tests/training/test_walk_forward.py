@@ -28,7 +28,7 @@ from vostok_core.market import days
 from vostok_core.models.bundle_folder import load_bundle
 from vostok_core.models.registry import bundle_path
 from vostok_core.models.splits import Window
-from vostok_core.sentiment import scorer
+from vostok_core.sentiment import items, scorer
 from vostok_core.settings import Settings
 from vostok_core.times import DAY, MINUTE, day_of, day_start
 from vostok_pipelines.training.configuration import configuration_hash, model_features
@@ -460,6 +460,11 @@ def test_how_news_is_scored_and_delayed_names_only_what_reads_news(
     assert len(named) == 3
     monkeypatch.setattr(Louder, "version", "2")
     assert configuration_hash(reader, market.instrument, others[0]) not in named
+    for module, version in ((scorer, "CODE_VERSION"), (items, "NEWS_VERSION")):
+        monkeypatch.setattr(module, version, "another")
+        known = len(named)
+        named.add(configuration_hash(reader, market.instrument, SETTINGS))
+        assert len(named) == known + 1
     deaf = {configuration_hash(market.strategy, market.instrument, s) for s in (SETTINGS, *others)}
     assert len(deaf) == 1
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vostok import __version__
-from vostok.cli import checks, data, maintenance, runs, strategies
+from vostok.cli import checks, data, maintenance, models, runs, strategies
 from vostok.cli.command import DebugOption, Globals, LakeOption
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -55,5 +55,6 @@ runs.register_demo(app)
 data.register(app)
 runs.register(app)
 app.add_typer(strategies.app, name="strategy")
+app.add_typer(models.app, name="model")
 app.add_typer(checks.app, name="check")
 maintenance.register(app)

@@ -33,7 +33,14 @@ def leaks(
     pack: Annotated[
         str | None, typer.Argument(metavar="PACK", help="A feature pack; default: every one.")
     ] = None,
-    rows: Annotated[int, typer.Option(min=10, metavar="N", help="Synthetic bars to use.")] = 600,
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            min=10,
+            metavar="N",
+            help="Synthetic bars to use; default: the pack's longest warm-up and 600 more.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of bars and noise.")] = 1,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
@@ -42,8 +49,8 @@ def leaks(
 
     Cuts off and corrupts the bars after some bar, feeds bars one at a time, restarts, and
     overwrites memory: every value up to that bar must keep its bits, on every column and row. Runs
-    on synthetic bars with gaps, silences and missing statistics, and on the newest day in the lake,
-    if any.
+    on synthetic bars with gaps, silences and missing statistics, enough of them to fill the longest
+    memory of a feature and more, and on the newest day in the lake, if any.
 
     \b
     Examples:
@@ -52,7 +59,7 @@ def leaks(
 
     Prints what it examined and what it found, and exits with 3 when a feature leaks.
     """
-    from vostok_core.features.leaks import check_pack, probe_rows
+    from vostok_core.features.leaks import check_pack, enough_rows, probe_rows
     from vostok_core.features.registry import pack as pack_of
     from vostok_core.features.registry import packs
 
@@ -61,7 +68,8 @@ def leaks(
     examined: list[tuple[str, str, int, int]] = []
     found: list[tuple[str, str, str]] = []
     for each in chosen:
-        sources = [("synthetic bars", probe_rows(each.inputs, rows, seed))]
+        count = enough_rows(each) if rows is None else rows
+        sources = [("synthetic bars", probe_rows(each.inputs, count, seed))]
         sources += [] if lake is None else _newest(lake, each)
         for source, bars in sources:
             findings = check_pack(each, bars, seed=seed)

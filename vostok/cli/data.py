@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from vostok.cli.command import command
-from vostok.cli.output import Format, print_frame
+from vostok.cli.output import Format, print_frame, warn_of_unusable
 from vostok.context import Context
 from vostok_core.errors import SourceFormatError, UsageError
 from vostok_core.times import days, parse_day
@@ -133,6 +133,7 @@ def ingest(
         check_request(chosen, source, kind, mapping)
     if not land_only:
         launcher.check()
+        warn_of_unusable(project)
     lake = project.open_lake()
     landed: set[date] = set()
     for file in files:
@@ -202,7 +203,8 @@ def sql(
       vostok sql "SELECT rule, value, bound, verdict FROM promotions" --format json
       vostok sql "SELECT * FROM backtest_trades" --format csv > trades.csv
 
-    The rows go to standard output.
+    The rows go to standard output. A table is fitted into the terminal's width, and "…" stands for
+    what does not fit; csv and json are whole.
     """
     lake = context.project.open_lake(create=False)
     from vostok_core.lake.catalog import query as run_query

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vostok.cli.command import command
-from vostok.cli.output import print_table
+from vostok.cli.decisions import print_decisions
+from vostok.cli.output import print_table, warn_of_unusable
+from vostok.cli.verdicts import print_verdicts
 from vostok.context import Context
 from vostok_core.errors import Refused, UsageError
-from vostok_core.times import parse_day, parse_week
+from vostok_core.times import days, parse_day, parse_week, weeks
 
 if TYPE_CHECKING:
     from datetime import date
@@ -59,8 +61,12 @@ def demo(
     Results go to the lake; the HTML report's path and a query to try are printed at the end.
     """
     from vostok.demo.run import run_demo
+    from vostok.demo.world import STRATEGY
 
-    return run_demo(context.project, seed, json_path)
+    project = context.project
+    if STRATEGY not in project.unusable_strategies:  # which is an error, and not only left out
+        warn_of_unusable(project)
+    return run_demo(project, seed, json_path)
 
 
 def materialize(
@@ -79,12 +85,14 @@ def materialize(
         str | None,
         typer.Option(metavar="ID[,ID...]", help="Instruments; not needed for news."),
     ] = None,
-) -> None:
+) -> int | None:
     """Make partitions of assets, through Dagster.
 
     One run for each instrument covers the whole range, with the assets chained in it. Daily assets
     take days; a strategy's weekly assets (model, predictions, backtest, promotion) take weeks,
-    named by their Monday. A partition that exists is made again and swapped in whole.
+    named by their Monday. A partition that exists is made again and swapped in whole. For parity
+    the verdict on each day is printed. Of promotions the gate's decision on each week is printed,
+    and what is in service then; the exit code is 3 when it refuses one.
 
     \b
     Examples:
@@ -101,11 +109,19 @@ def materialize(
         chosen = [str(project.settings.instrument(name).id) for name in split_names(instrument)]
     from vostok_pipelines.launch import Launcher
 
-    launcher = Launcher(project)
+    launcher, names = Launcher(project), split_names(assets)
+    for name in names:
+        launcher.resolve(name)
+    warn_of_unusable(project)
+    code = None
     for name in chosen:
-        result = launcher.materialize(split_names(assets), name, since, until)
+        result = launcher.materialize(names, name, since, until)
         what = ", ".join(result.assets)
         typer.echo(f"{name or 'all'} {since} to {until}: {what}: run {result.run_id}")
+        print_verdicts(project.open_lake(), result.assets, name, days(since, until))
+        refused = print_decisions(project.open_lake(), result.assets, name, weeks(since, until))
+        code = refused or code
+    return code
 
 
 def walk_forward(
@@ -142,7 +158,9 @@ def walk_forward(
             "and the gate know of it",
         )
     lake = project.open_lake(create=False)
+    warn_of_unusable(project)
     from vostok.walk_forward import walk_forward as walk
+    from vostok_core.promotion.service import standing
     from vostok_pipelines.launch import Launcher
     from vostok_pipelines.promotion import report_path
 
@@ -160,8 +178,7 @@ def walk_forward(
     judged = lake.read("backtest_daily", columns=["date"], **place)["date"].to_list()
     earlier = ", earlier predictions included" if judged[0] < since else ""
     typer.echo(f"judged: {judged[0]} to {judged[-1]}{earlier}; kept as of {week}, the Monday after")
-    if code is None and not decision["enters_service"].all():
-        typer.echo("not put in service: a later week is in service or has been walked already")
+    typer.echo(f"model of {week}: {standing(lake, chosen.name, str(market.id), week)}")
     typer.echo(f"report: {report_path(lake, chosen.name, str(market.id), week)}")
     return code
 
@@ -212,6 +229,7 @@ def ui(
     """
     from vostok.ui import serve
 
+    warn_of_unusable(context.project)
     return serve(context.project, port)
 
 

@@ -25,7 +25,7 @@ app = typer.Typer(
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
-def list_strategies(context: Context, *, as_json: JsonOption = False) -> None:
+def list_strategies(context: Context, *, as_json: JsonOption = False) -> int | None:
     """List the strategies of the project.
 
     \b
@@ -33,20 +33,16 @@ def list_strategies(context: Context, *, as_json: JsonOption = False) -> None:
       vostok strategy list
       vostok strategy list --json
 
-    A file that can't be used is said last, and the exit code is then 2.
+    Files that can't be used are said last, and the exit code is then 2.
     """
-    strategies, errors = [], []
-    for path in context.project.strategy_files:
-        try:
-            strategies.append(context.project.read_strategy(path))
-        except VostokError as error:
-            errors.append(error)
+    project = context.project
     if as_json:
-        print_json([{"name": s.name, **s.resolved()} for s in strategies])
+        print_json([{"name": s.name, **s.resolved()} for s in project.strategies.values()])
     else:
-        _print_strategies(strategies)
-    if errors:
-        raise errors[0]
+        _print_strategies(project.strategies.values())
+    for error in project.unusable_strategies.values():
+        typer.echo(f"Error: {error}", err=True)
+    return StrategyError.exit_code if project.unusable_strategies else None
 
 
 def _print_strategies(strategies: Iterable[Strategy]) -> None:

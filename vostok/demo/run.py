@@ -56,6 +56,7 @@ def run_demo(project: Project, seed: int, json_path: Path | None = None) -> int:
 
 def _run(project: Project, result: DemoResult) -> None:
     console = Console()
+    project.strategy(world.STRATEGY)  # what is wrong with it is said before anything is removed
     lake = project.open_lake()
     forget(project, lake)
     console.print(

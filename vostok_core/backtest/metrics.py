@@ -1,8 +1,9 @@
 """Statistics of a simulated path, by the table `backtest_statistics`.
 
-Returns are of equity over UTC days, marked to the market, days without a trade included. What is
-annualised is scaled by 365 days a year, since these markets never close; the risk-free rate is 0.
-Losses (drawdown, VaR, CVaR) are positive numbers. A statistic that can't be computed is NaN.
+Returns are of equity over UTC days, marked to the market, days without a trade included, and those
+in an outage too, which the gate leaves out (`observed`). What is annualised is scaled by 365 days a
+year, since these markets never close; the risk-free rate is 0. Losses (drawdown, VaR, CVaR) are
+positive numbers. A statistic that can't be computed is NaN.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vostok_core.backtest.moments import max_drawdown, moments
+from vostok_core.backtest.observed import LEAST_OBSERVED, observed_days
 from vostok_core.backtest.simulator import SimulationResult
 from vostok_core.lake.tables import table
 from vostok_core.times import DAY, HOUR
@@ -140,6 +142,12 @@ def _of_returns(result: SimulationResult) -> list[Statistic]:
     year = "fraction per year"
     return [
         Statistic("days", float(len(r)), "days", "length of the path"),
+        Statistic(
+            "observed_days",
+            float(observed_days(result.daily).height),
+            "days",
+            f"days with at least {LEAST_OBSERVED:.0%} of their bars valid: those the gate counts",
+        ),
         Statistic("final_equity", marks[-1], "quote", "equity at the end of the path"),
         Statistic("total_return", total_return(r), "fraction", "return over the whole path"),
         Statistic("cagr", cagr(r), year, "compound annual growth rate"),

@@ -90,6 +90,7 @@ def evidence_path(
         else _tick_paths(lake, name, span),
         Costs.of(strategy),
         INITIAL_CASH,
+        interval_us=strategy.interval_us,
     )
     return result, inputs
 
@@ -110,7 +111,8 @@ def prediction_weeks(lake: Lake, strategy: str, instrument: str, before: date) -
         raise MissingPartition(
             f"there are no predictions of {strategy} on {instrument} before {before}",
             where=lake.root,
-            hint=f"run `vostok walk-forward {strategy} --instrument {instrument}` first",
+            hint=f"run `vostok walk-forward {strategy} --instrument {instrument} --from WEEK "
+            f"--to {before - timedelta(weeks=1)}` first, from the first week to be predicted on",
         )
     wanted = list(weeks(written[0], before - _DAY))
     missing = sorted(set(wanted) - set(written))

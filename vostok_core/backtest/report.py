@@ -117,7 +117,9 @@ def write_report(path: Path, content: ReportContent) -> Path:
         sections.header(c.heading, c.instrument, c.description, c.daily),
         sections.verdict(c.decision),
         sections.tiles(c.daily, c.trades, c.statistics, c.decision, c.quote),
-        sections.results(charts, c.daily, sections.stopped(c.halts, c.statistics)),
+        sections.results(
+            charts, c.daily, sections.stopped(c.halts, c.statistics) + sections.unseen(c.daily)
+        ),
         sections.trading(charts, c.trades, costs, c.quote),
         sections.gate(c.decision),
         sections.statistics(c.statistics, c.decision),

@@ -16,6 +16,7 @@ import polars as pl
 from vostok_core.backtest import report_page as page
 from vostok_core.backtest import report_parts as parts
 from vostok_core.backtest.moments import moments
+from vostok_core.backtest.observed import LEAST_OBSERVED, observed_days
 from vostok_core.backtest.report_charts import Chart, compound
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ def tiles(
     known = dict(statistics.select("name", "value").iter_rows())
     reported = {} if decision is None else {f.name: f.value for f in decision.reported}
     net = compound(daily["net_return"])
-    sharpe = moments(daily["net_return"].to_list()).sharpe * math.sqrt(365)
+    record = observed_days(daily.sort("date"))["net_return"].to_list()
+    sharpe = moments(record).sharpe * math.sqrt(365)
     low, high = reported.get("sharpe_low", math.nan), reported.get("sharpe_high", math.nan)
     interval = (
         f"95 % interval {parts.fixed(low)} to {parts.fixed(high)}" if math.isfinite(low) else ""
@@ -141,6 +143,18 @@ def stopped(halts: pl.DataFrame, statistics: pl.DataFrame) -> str:
         f"<p><strong>The engine halted on {when} ({escape(why)}).</strong> Only a person sets it "
         f"going again: {missed:,.0f} decisions were not taken since. The days without them are on "
         "the path with a return of 0.</p>"
+    )
+
+
+def unseen(daily: pl.DataFrame) -> str:
+    """How many days of the path are no evidence, if any: they look calm."""
+    seen = observed_days(daily.sort("date")).height
+    if seen == daily.height:
+        return ""
+    return (
+        f"<p><strong>{daily.height - seen} of the {daily.height} days were hardly seen:</strong> "
+        f"less than {LEAST_OBSERVED:.0%} of their bars are valid. The gate counts them as missing, "
+        "and what an open position made of them to the next day that was seen.</p>"
     )
 
 

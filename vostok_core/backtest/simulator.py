@@ -20,7 +20,7 @@ from vostok_core.errors import DataError
 from vostok_core.lake.tables import TIME, table
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.paths import PricePath
-from vostok_core.times import HOUR
+from vostok_core.times import DAY, HOUR
 from vostok_core.trading.account import Account, closing_day
 from vostok_core.trading.commands import Alert, Closed, Command, SetTimer
 from vostok_core.trading.config import EngineConfig
@@ -28,7 +28,7 @@ from vostok_core.trading.engine import Engine
 from vostok_core.trading.events import BarClosed, Decision, Event, Fill, Timer
 from vostok_core.trading.rules import Rules
 
-CODE_VERSION = "3"
+CODE_VERSION = "4"
 """Changes whenever a fill, or a number made of fills, changes."""
 
 FILL_SCHEMA: dict[str, Any] = {
@@ -51,9 +51,9 @@ class SimulationResult:
     Attributes:
         trades: Closed positions, by the table `backtest_trades`.
         equity: Equity at every full hour, by the table `backtest_equity`.
-        daily: `date`, `net_return`, `benchmark_return`, `trades` of every UTC day; a day without
-            bars has a return of 0; what ends at midnight, bar or trade, belongs to the day it
-            closes.
+        daily: `date`, `net_return`, `benchmark_return`, `trades` and `observed` of every UTC day,
+            by the table `trials`; a day without bars has a return of 0, and none of it was
+            observed; what ends at midnight, bar or trade, belongs to the day it closes.
         fills: `ts`, `client_order_id`, `side`, `qty`, `price`, `fee`, `slippage`, `liquidity`,
             `ambiguous`; slippage in quote, fees in quote.
         halts: When and why the engine stopped trading until a person acts, by the table
@@ -136,6 +136,8 @@ def simulate(
     path: PricePath | Iterable[PricePath],
     costs: Costs,
     initial_cash: Decimal | float = 100_000.0,
+    *,
+    interval_us: int,
 ) -> SimulationResult:
     """Trade predictions on a price path with the engine that trades live.
 
@@ -150,6 +152,7 @@ def simulate(
             held at a time. Two paths must not share a time.
         costs: What trading costs.
         initial_cash: In quote.
+        interval_us: Length of a bar, microseconds: says how many a whole day has.
 
     Returns:
         The result. The simulation ends at the last bar; an open position is marked there. Returns
@@ -166,7 +169,7 @@ def simulate(
     paths = [path] if isinstance(path, PricePath) else path
     run = _Run(Engine(config, rules, Account.opening(cash)), SimulatedVenue(rules, costs, paths))
     _drive(run, _bar_events(_heard(bars, decisions), rules))
-    return _result(run, rules, bars, costs, cash)
+    return _result(run, rules, bars, costs, cash, interval_us)
 
 
 def _drive(run: _Run, events: list[BarClosed]) -> None:
@@ -242,7 +245,7 @@ def _bar_events(heard: pl.DataFrame, rules: Rules) -> list[BarClosed]:
 
 
 def _result(
-    run: _Run, rules: Rules, bars: pl.DataFrame, costs: Costs, cash: int
+    run: _Run, rules: Rules, bars: pl.DataFrame, costs: Costs, cash: int, interval_us: int
 ) -> SimulationResult:
     trades = trades_frame(run.closed, rules)
     ts = bars["ts"].to_physical().to_numpy()
@@ -261,7 +264,9 @@ def _result(
     return SimulationResult(
         trades=trades,
         equity=_hourly(ts, equity, benchmark, held[at]),
-        daily=_daily(ts, equity, benchmark, start, trades),
+        daily=_daily(ts, equity, benchmark, start, trades).with_columns(
+            observed=_observed(ts, bars["valid"].to_numpy(), interval_us)
+        ),
         fills=_fills(run.venue.executions, rules),
         halts=_frame(run.halts, table("backtest_halts").schema),
         counts=counts,
@@ -317,6 +322,14 @@ def _daily(
             ),
         }
     )
+
+
+def _observed(ts: np.ndarray, valid: np.ndarray, interval_us: int) -> np.ndarray:
+    """Share of each day's bars that are valid, of as many as a whole day has."""
+    day = closing_day(ts)
+    seen = np.bincount((day - day[0])[valid], minlength=int(day[-1] - day[0]) + 1)
+    share: np.ndarray = np.minimum(seen * interval_us / DAY, 1.0)
+    return share
 
 
 def _returns(worth: np.ndarray, start: float) -> np.ndarray:

@@ -27,9 +27,24 @@ BEGINS = "history begins"
 
 
 def feature_frames(
-    lake: Lake, pack: Pack, instrument: str, interval: str, days: Sequence[date]
+    lake: Lake,
+    pack: Pack,
+    instrument: str,
+    interval: str,
+    days: Sequence[date],
+    *,
+    rules: str | None = None,
 ) -> Iterator[tuple[date, pl.DataFrame, dict[str, str]]]:
     """The features of the wanted days.
+
+    Args:
+        lake: The lake.
+        pack: Whose features.
+        instrument: Name of the instrument.
+        interval: The interval of the bars.
+        days: The wanted days, in any order.
+        rules: `market.days.rules_of` the instrument as it is declared now; left out, the bars may
+            have been made by other rules.
 
     Yields:
         In order of days: the day, its frame (`ts`, `valid`, then a float64 column per feature) and
@@ -46,7 +61,7 @@ def feature_frames(
     """
     needed = _fields(pack)
     for wanted, found in walks(
-        lake, instrument, interval, days, warmup=pack.warmup, columns=needed
+        lake, instrument, interval, days, warmup=pack.warmup, columns=needed, rules=rules
     ):
         bars = found.bars
         rows, sentiment_hashes = pack_rows(lake, pack, instrument, interval, found, bars)

@@ -49,15 +49,26 @@ class BarDays:
         interval: str,
         days: Sequence[date],
         columns: Sequence[str] | None = None,
+        *,
+        rules: str | None = None,
     ) -> BarDays:
         """The bars of consecutive days; all columns if none are named.
+
+        Args:
+            lake: The lake.
+            instrument: Its name.
+            interval: The interval of the bars.
+            days: The days.
+            columns: Columns to read.
+            rules: `market.days.rules_of` the instrument as it is declared now; left out, the bars
+                may have been made by other rules.
 
         Raises:
             MissingPartition: A day has no bars.
             StalePartition: As in `market.currency.require_current_bars`.
         """
         keys = {"instrument": instrument, "interval": interval}
-        require_current_bars(lake, instrument, interval, days)
+        require_current_bars(lake, instrument, interval, days, rules)
         loaded = [lake.load("bars", columns=columns, **keys, date=day) for day in days]
         return cls(
             tuple(days),
@@ -92,6 +103,7 @@ def walks(
     *,
     warmup: int,
     columns: Sequence[str] | None = None,
+    rules: str | None = None,
 ) -> Iterator[tuple[list[date], BarDays]]:
     """The walks that give the wanted days: one for each month and unbroken history in it.
 
@@ -102,6 +114,7 @@ def walks(
         days: The wanted days, in any order.
         warmup: Bars to start before the first of the month.
         columns: Columns of the bars to read; all if not given.
+        rules: As in `BarDays.read`.
 
     Yields:
         In order: the wanted days of a walk, and the bars from where it begins through the last of
@@ -124,7 +137,7 @@ def walks(
             if not wanted:
                 continue
             through = list(each_day(run[0], wanted[-1]))
-            yield wanted, BarDays.read(lake, instrument, interval, through, columns)
+            yield wanted, BarDays.read(lake, instrument, interval, through, columns, rules=rules)
 
 
 def days_before(
@@ -186,6 +199,7 @@ def _nothing_landed(lake: Lake, instrument: str, day: date) -> MissingPartition:
     return MissingPartition(
         f"there are no bars of {instrument} on {day}: nothing has landed for that day",
         where=lake.root,
-        hint=f"run `vostok ingest PATH --instrument {instrument}` with the file of that day, or "
-        f"`vostok ingest --absent {day} --instrument {instrument}` if the exchange has none",
+        hint=f"run `vostok ingest PATH --instrument {instrument} --format FORMAT` with the file of "
+        f"that day, or `vostok ingest --absent {day} --instrument {instrument}` if the exchange "
+        "has none",
     )

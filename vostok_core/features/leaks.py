@@ -43,6 +43,8 @@ from vostok_core.features.walk import Stream, walk
 from vostok_core.market.bars import BAR_FIELDS
 from vostok_core.times import MINUTE
 
+_BEYOND = 600  # rows
+
 Kind = Literal["repeat", "truncation", "future shock", "streaming", "restart", "aliasing"]
 
 
@@ -146,6 +148,12 @@ def check_function(
     cuts = _cuts(len(rows), seed, 16) if cuts is None else cuts
     _disturb(findings, function, rows, base, seed, cuts)
     return findings.listed()
+
+
+def enough_rows(pack: Pack) -> int:
+    """Rows on which all memory of a pack is full and has been overwritten: its longest warm-up, and
+    as many more as cuts and restarts need to fall behind it too."""
+    return pack.warmup + _BEYOND
 
 
 def check_pack(

@@ -53,8 +53,10 @@ def read_features(
                 "features", pack=name, instrument=instrument, interval=interval, date=day
             )
             where = f"features of {instrument}, pack {name}, {interval}, {day}"
-            hint = f"run `vostok materialize features/{name} --instrument {instrument} --from {day}"
-            hint += f" --to {day}` again"
+            hint = (
+                f"run `vostok materialize features/{name} --instrument {instrument} "
+                f"--from {day} --to {day}` again"
+            )
             absent = [column for column in columns if column not in frame.columns]
             if absent:
                 raise CorruptPartition(

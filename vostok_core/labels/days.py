@@ -14,6 +14,7 @@ from vostok_core.labels.triple_barrier import label_events, last_day_needed, und
 from vostok_core.lake.remembering import RememberingLake
 from vostok_core.lake.store import Lake
 from vostok_core.market.currency import require_current_bars
+from vostok_core.market.days import rules_of
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.paths import PricePath, bar_path, tick_path
 from vostok_core.strategy import Strategy
@@ -141,7 +142,8 @@ class _Reader:
                         hint=f"run `vostok materialize {','.join(names)} --instrument {self.name} "
                         f"--from {d} --to {d}` first, or leave {day} out until {d} is over",
                     )
-        require_current_bars(self.lake, self.name, self.strategy.file.interval, used)
+        rules = rules_of(self.instrument)
+        require_current_bars(self.lake, self.name, self.strategy.file.interval, used, rules)
 
     def _read(self, name: str, used: list[date], columns: tuple[str, ...]) -> pl.DataFrame:
         for key in [k for k in self._frames if k[0] == name and k[1] < used[0]]:

@@ -1,9 +1,10 @@
 """The lake: Parquet partitions that are written whole or not at all, and views over them.
 
 `declare` says what a declaration is; `tables` declares every table once, and `live_tables` those of
-the daemon's journal; `schemas` turns the declarations into pandera checks; `store`
-reads and writes partitions; `locks` makes writers take turns where a write takes several steps;
-`catalog` keeps the DuckDB views. Nothing here knows what the numbers mean.
+the daemon's journal; `schemas` turns the declarations into pandera checks; `store` reads and writes
+partitions, and `mending` says what makes one that is missing; `locks` makes writers take turns
+where a write takes several steps; `catalog` keeps the DuckDB views. Nothing here knows what the
+numbers mean.
 """
 
 from __future__ import annotations

@@ -54,6 +54,7 @@ _KEY_COMMENTS = {
     "pack": "feature pack",
     "strategy": "name of the strategy",
     "configuration": "hash of the strategy configuration",
+    "number": "0001 for the first decision on the week's model",
 }
 
 

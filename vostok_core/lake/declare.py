@@ -12,7 +12,10 @@ TIME = pl.Datetime("us", "UTC")
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, type, meaning and the values it allows."""
+    """One column: its name, type, meaning and the values it allows.
+
+    One that was `added` later is null in partitions that were written before it.
+    """
 
     name: str
     dtype: Any
@@ -24,6 +27,10 @@ class Column:
     ge: float | None = None
     le: float | None = None
     isin: tuple[str, ...] | None = None
+    added: bool = False
+
+    def __post_init__(self) -> None:
+        assert self.nullable or not self.added, f"{self.name}: what is not there reads as null"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ import polars as pl
 
 from vostok_core.errors import CorruptPartition, LakeVersionError, MissingPartition, UsageError
 from vostok_core.hashing import hash_frame
+from vostok_core.lake.mending import how_to_make
 from vostok_core.lake.tables import Table, table
 
 FORMAT_VERSION = 1
@@ -108,7 +109,8 @@ class Lake:
             if not create:
                 raise UsageError(
                     f"{root} holds no lake",
-                    hint="run `vostok demo` or `vostok ingest` first, or name another --lake",
+                    hint="run `vostok demo` first, or `vostok ingest PATH --instrument ID --format "
+                    "FORMAT`, or name another --lake",
                 )
             with replacing(marker) as temporary:
                 temporary.write_text(json.dumps({"format": FORMAT_VERSION}) + "\n")
@@ -259,13 +261,20 @@ class Lake:
         files = self._files(self.partition(name, **keys))
         if not files:
             raise self._missing(name, keys)
-        return [_read_file(file, columns) for file in files]
+        declared = table(name)
+        if not any(column.added for column in declared.columns):
+            return [_read_file(file, columns) for file in files]
+        whole = [_read_file(file, None) for file in files]
+        return [
+            (info, self._ordered(declared, frame).select(columns or pl.all()))
+            for info, frame in whole
+        ]
 
     def _missing(self, name: str, keys: Mapping[str, Key]) -> MissingPartition:
         return MissingPartition(
             f"{name} has no partition {_spoken(keys)}",
             where=self.root,
-            hint=_how_to_make(name, keys),
+            hint=how_to_make(name, keys),
         )
 
     def keys(self, name: str, /, **fixed: Key) -> list[str]:
@@ -305,6 +314,9 @@ class Lake:
 
     @staticmethod
     def _ordered(declared: Table, frame: pl.DataFrame) -> pl.DataFrame:
+        """The columns in the table's order; those that were added to it, null where it has none."""
+        absent = [c for c in declared.columns if c.added and c.name not in frame.columns]
+        frame = frame.with_columns(pl.lit(None, c.dtype).alias(c.name) for c in absent)
         names = [c for c in declared.schema if c in frame.columns]
         if declared.open_columns:
             names += [c for c in frame.columns if c not in declared.schema]
@@ -369,26 +381,3 @@ def _no_footer(path: Path) -> CorruptPartition:
 
 def _spoken(keys: Mapping[str, Key]) -> str:
     return ", ".join(f"{key}={value}" for key, value in keys.items())
-
-
-def _how_to_make(name: str, keys: Mapping[str, Key]) -> str:
-    if name in ("raw_trades", "raw_klines"):
-        return (
-            f"run `vostok ingest PATH --instrument {keys.get('instrument', 'ID')} --format FORMAT` "
-            "first"
-        )
-    if name in ("news", "sentiment_scores") and "date" in keys:
-        return (
-            "run `vostok materialize news,sentiment_scores "
-            f"--from {keys['date']} --to {keys['date']}` first"
-        )
-    if "date" in keys and "instrument" in keys and "strategy" not in keys:
-        asset = f"{name}/{keys['pack']}" if "pack" in keys else name
-        return (
-            f"run `vostok materialize {asset} --instrument {keys['instrument']} "
-            f"--from {keys['date']} --to {keys['date']}` first"
-        )
-    if "strategy" in keys:
-        of = f" --instrument {keys['instrument']}" if "instrument" in keys else ""
-        return f"run `vostok walk-forward {keys['strategy']}{of}` first"
-    return "materialize it first"

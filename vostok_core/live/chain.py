@@ -80,7 +80,8 @@ class DecisionChain:
         if columns != bundle.manifest.features:
             raise BundleError(
                 f"the model's columns are not those of {strategy.name}",
-                hint=f"run `vostok walk-forward {strategy.name}` again",
+                hint=f"run `vostok walk-forward {strategy.name} --instrument "
+                f"{bundle.manifest.instrument} --from WEEK --to WEEK` again",
             )
         self.bundle = bundle
         self.strategy = strategy

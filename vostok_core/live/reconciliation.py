@@ -267,6 +267,7 @@ def _against_simulation(
         paths,
         replace(Costs.of(strategy), latency_us=run.config.latency_us),
         run.rules.money(equity),
+        interval_us=strategy.interval_us,
     )
     ours, simulated = (_decided_within(each, start, end) for each in (live, result.trades))
     closed = _spans(result.trades)

@@ -143,8 +143,8 @@ class Shipped:
                 f"the journal of {self.strategy} on {self.instrument} has not been shipped for "
                 f"{day} ({name})",
                 where=self.lake.root,
-                hint="run `vostok-live ship` where its daemon trades, or ask for days on which it "
-                "traded",
+                hint=f"run `vostok-live ship {self.strategy} --instrument {self.instrument}` where "
+                "its daemon trades, or ask for days on which it traded",
             )
         return self.lake.read(name, columns=columns, **keys, date=day)
 

@@ -99,7 +99,8 @@ def merge(
     if without not in (0, rows.height):
         raise DataError(
             f"{without} of the day's {rows.height} trades have no id while the others have one",
-            hint="keep one kind of source for a day: land it again with `vostok ingest --replace`",
+            hint="keep one kind of source for a day: `vostok ingest PATH --instrument ID --format "
+            "FORMAT --replace` lands a file in place of the others",
         )
     if without and tick == "agg_trade":
         raise DataError(

@@ -17,7 +17,7 @@ import polars as pl
 
 from vostok_core.errors import BundleError
 from vostok_core.models.calibration import Calibration
-from vostok_core.models.manifest import AGAIN, MANIFEST, SEAL, Manifest, manifest_bytes, sha256_of
+from vostok_core.models.manifest import MANIFEST, SEAL, Manifest, again, manifest_bytes, sha256_of
 from vostok_core.models.trees import TreeEnsemble
 from vostok_core.times import utc
 
@@ -99,7 +99,8 @@ class Bundle:
         if absent:
             raise BundleError(
                 f"the features lack {', '.join(absent[:5])}, which the model was trained on",
-                hint="run `vostok materialize features/PACK` for the packs that the strategy names",
+                hint="run `vostok materialize features --instrument "
+                f"{self.manifest.instrument} --from DAY --to DAY` for its days",
             )
         columns = [features[name].to_numpy() for name in self.manifest.features]
         return np.ascontiguousarray(np.column_stack(columns), dtype=np.float64)
@@ -182,4 +183,6 @@ def unpack_arrays(content: bytes, where: Path) -> dict[str, np.ndarray]:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise BundleError(f"the arrays don't read ({error})", where=where, hint=AGAIN) from None
+        raise BundleError(
+            f"the arrays don't read ({error})", where=where, hint=again(where)
+        ) from None

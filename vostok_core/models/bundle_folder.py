@@ -36,7 +36,9 @@ from vostok_core.models.manifest import (
     MANIFEST,
     SEAL,
     Manifest,
+    again,
     check_packs,
+    make_of_week,
     manifest_bytes,
     parse_manifest,
     sha256_of,
@@ -84,9 +86,11 @@ def load_kept(folder: Path, *, sha256: str | None = None) -> tuple[Bundle, bytes
     try:
         report, seal = (path.read_bytes() for path in files.values())
     except FileNotFoundError:
-        raise BundleError(f"{GATE} or {GATE_SEAL} is missing", where=folder, hint=AGAIN) from None
+        raise BundleError(
+            f"{GATE} or {GATE_SEAL} is missing", where=folder, hint=again(folder)
+        ) from None
     if seal != f"{sha256_of(report)}\n".encode():
-        raise BundleError(f"{GATE} does not match {GATE_SEAL}", where=folder, hint=AGAIN)
+        raise BundleError(f"{GATE} does not match {GATE_SEAL}", where=folder, hint=again(folder))
     return bundle, report
 
 
@@ -108,18 +112,20 @@ def load_bundle(folder: Path, *, sha256: str | None = None, kept: bool = False) 
     golden = unpack_arrays(files[GOLDEN_FILE], folder / GOLDEN_FILE)
     expected = {*ARRAYS, "calibration_x", "calibration_y"}
     if set(arrays) != expected or set(golden) != {"rows", "scores", "probabilities"}:
-        raise BundleError("the arrays are not those of a model", where=folder, hint=AGAIN)
+        raise BundleError("the arrays are not those of a model", where=folder, hint=again(folder))
     try:
         trees = TreeEnsemble.from_arrays(arrays, len(manifest.features))
         calibration = Calibration.from_arrays(manifest.calibration, arrays)
     except BundleError as error:
-        raise BundleError(error.what, where=folder, hint=AGAIN) from None
+        raise BundleError(error.what, where=folder, hint=again(folder)) from None
     extra = {k: v for k, v in files.items() if k not in {MANIFEST, SEAL, ARRAYS_FILE, GOLDEN_FILE}}
     bundle = Bundle(manifest, trees, calibration, golden, extra)
     _check_golden(bundle, folder)
     if manifest_bytes(bundle.manifest) != files[MANIFEST]:
         # A model's name is the hash of these bytes, so there may be only one way to write them.
-        raise BundleError("the manifest was not written by Vostok", where=folder, hint=AGAIN)
+        raise BundleError(
+            "the manifest was not written by Vostok", where=folder, hint=again(folder)
+        )
     return bundle
 
 
@@ -132,10 +138,12 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
     try:
         content, seal = (folder / MANIFEST).read_bytes(), (folder / SEAL).read_bytes()
     except FileNotFoundError:
-        raise BundleError(f"{MANIFEST} or {SEAL} is missing", where=folder, hint=AGAIN) from None
+        raise BundleError(
+            f"{MANIFEST} or {SEAL} is missing", where=folder, hint=again(folder)
+        ) from None
     sha256 = sha256_of(content)
     if seal != f"{sha256}\n".encode():
-        raise BundleError(f"{MANIFEST} does not match {SEAL}", where=folder, hint=AGAIN)
+        raise BundleError(f"{MANIFEST} does not match {SEAL}", where=folder, hint=again(folder))
     return parse_manifest(content, folder), sha256
 
 
@@ -144,10 +152,11 @@ def _read_verified(
 ) -> tuple[Manifest, dict[str, bytes]]:
     """The files of a bundle whose hashes all agree, less those `beside` it. Each is read once."""
     if not folder.is_dir():
+        command = make_of_week("model", folder)
         raise BundleError(
             "there is no bundle",
             where=folder,
-            hint="run `vostok materialize STRATEGY/model` for that week first",
+            hint=AGAIN if command is None else f"run {command} first",
         )
     present = sorted(path for path in folder.iterdir() if path.name not in beside)
     files = {
@@ -157,34 +166,41 @@ def _read_verified(
     }
     strange = [path.name for path in present if path.name not in files]
     if strange:
-        raise BundleError(f"{strange[0]!r} does not belong in a bundle", where=folder, hint=AGAIN)
+        raise BundleError(
+            f"{strange[0]!r} does not belong in a bundle", where=folder, hint=again(folder)
+        )
     for name in (MANIFEST, SEAL):
         if name not in files:
-            raise BundleError(f"{name} is missing", where=folder, hint=AGAIN)
+            raise BundleError(f"{name} is missing", where=folder, hint=again(folder))
     found = sha256_of(files[MANIFEST])
     if files[SEAL] != f"{found}\n".encode():
-        raise BundleError(f"{MANIFEST} does not match {SEAL}", where=folder, hint=AGAIN)
+        raise BundleError(f"{MANIFEST} does not match {SEAL}", where=folder, hint=again(folder))
     if sha256 is not None and found != sha256:
+        command = make_of_week("promotion", folder)
         raise BundleError(
             f"this is the bundle {found[:12]}, and {sha256[:12]} was asked for",
             where=folder,
-            hint="run `vostok materialize STRATEGY/promotion` for its week if it is what you mean",
+            hint=AGAIN if command is None else f"run {command} if it is what you mean",
         )
     manifest = parse_manifest(files[MANIFEST], folder)
     listed = {*manifest.files, MANIFEST, SEAL}
     wrong = next((name for name in manifest.files if not _FILE_NAME.fullmatch(name)), None)
     if wrong is not None:
         raise BundleError(
-            f"its list of files can't be meant ({wrong!r})", where=folder / MANIFEST, hint=AGAIN
+            f"its list of files can't be meant ({wrong!r})",
+            where=folder / MANIFEST,
+            hint=again(folder),
         )
     if not {ARRAYS_FILE, GOLDEN_FILE} <= listed:
-        raise BundleError("its list of files is incomplete", where=folder / MANIFEST, hint=AGAIN)
+        raise BundleError(
+            "its list of files is incomplete", where=folder / MANIFEST, hint=again(folder)
+        )
     for name in sorted(listed ^ set(files)):
         what = "is missing" if name in listed else "is not in the manifest"
-        raise BundleError(f"{name} {what}", where=folder, hint=AGAIN)
+        raise BundleError(f"{name} {what}", where=folder, hint=again(folder))
     for name, expected in manifest.files.items():
         if sha256_of(files[name]) != expected:
-            raise BundleError(f"{name} was altered", where=folder, hint=AGAIN)
+            raise BundleError(f"{name} was altered", where=folder, hint=again(folder))
     return manifest, files
 
 
@@ -200,7 +216,9 @@ def _check_golden(bundle: Bundle, folder: Path) -> None:
         or scores.shape != probabilities.shape
         or scores.shape != rows.shape[:1]
     ):
-        raise BundleError("the golden rows are not rows of the model", where=folder, hint=AGAIN)
+        raise BundleError(
+            "the golden rows are not rows of the model", where=folder, hint=again(folder)
+        )
     found = bundle.predict(rows)
     if all(a.tobytes() == b.tobytes() for a, b in zip(found, (scores, probabilities), strict=True)):
         return
@@ -211,5 +229,5 @@ def _check_golden(bundle: Bundle, folder: Path) -> None:
         where=folder,
         hint=f"this platform differs in {', '.join(other)}: train the model here"
         if other
-        else AGAIN,
+        else again(folder),
     )

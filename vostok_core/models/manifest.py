@@ -14,8 +14,11 @@ from vostok_core.features.registry import pack
 
 SCHEMA_VERSION = 1
 MANIFEST, SEAL = "manifest.json", "manifest.sha256"
-AGAIN = "run `vostok materialize STRATEGY/model` for its week again, and don't edit bundles"
-"""Hint for a bundle that can't be trusted."""
+AGAIN = (
+    "run `vostok materialize STRATEGY/promotion --instrument ID --from WEEK --to WEEK` for the "
+    "week that it was promoted in, and don't edit bundles"
+)
+"""Hint for a bundle that can't be trusted, where its folder doesn't say whose it is."""
 
 
 class _Part(BaseModel):
@@ -60,6 +63,28 @@ class Manifest(_Part):
     files: dict[str, str] = Field({}, description="SHA-256 of every other file")
 
 
+def again(place: Path) -> str:
+    """Hint for a bundle that can't be trusted.
+
+    Args:
+        place: Its folder, or a file in it. That of a week's model names strategy, instrument, week.
+    """
+    command = make_of_week("model", place)
+    return AGAIN if command is None else f"run {command} again, and don't edit bundles"
+
+
+def make_of_week(asset: str, place: Path) -> str | None:
+    """The command that makes an asset of the week that a bundle is of; None where its folder
+    doesn't say which."""
+    keys = dict(part.split("=", 1) for part in place.parts if "=" in part)
+    if not {"strategy", "instrument", "week"} <= keys.keys():
+        return None
+    return (
+        f"`vostok materialize {keys['strategy']}/{asset} --instrument {keys['instrument']} "
+        f"--from {keys['week']} --to {keys['week']}`"
+    )
+
+
 def sha256_of(content: bytes) -> str:
     """SHA-256 (hex) of a file's content."""
     return hashlib.sha256(content).hexdigest()
@@ -82,7 +107,7 @@ def parse_manifest(content: bytes, folder: Path) -> Manifest:
         raw = json.loads(content)
         version = int(raw["schema_version"])
     except (ValueError, KeyError, TypeError):
-        raise BundleError("the manifest doesn't read", where=where, hint=AGAIN) from None
+        raise BundleError("the manifest doesn't read", where=where, hint=again(where)) from None
     if version > SCHEMA_VERSION:
         raise BundleError(
             f"the bundle has schema {version} and this Vostok knows up to {SCHEMA_VERSION}",
@@ -95,7 +120,7 @@ def parse_manifest(content: bytes, folder: Path) -> Manifest:
         problem = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in problem["loc"])
         raise BundleError(
-            f"the manifest can't be used: {place}: {problem['msg']}", where=where, hint=AGAIN
+            f"the manifest can't be used: {place}: {problem['msg']}", where=where, hint=again(where)
         ) from None
 
 
@@ -119,8 +144,10 @@ def check_packs(manifest: Manifest, folder: Path) -> None:
             raise BundleError(
                 f"the feature pack {name!r} has changed since the model was trained",
                 where=folder,
-                hint=f"run `vostok materialize features/{name}` for its days, then "
-                f"`vostok walk-forward {manifest.strategy}`",
+                hint=f"run `vostok materialize features/{name} --instrument {manifest.instrument} "
+                "--from DAY --to DAY` for its days, then "
+                f"`vostok walk-forward {manifest.strategy} --instrument {manifest.instrument} "
+                "--from WEEK --to WEEK`",
             )
         known += declared.columns
     absent = [name for name in manifest.features if name not in known]
@@ -128,5 +155,5 @@ def check_packs(manifest: Manifest, folder: Path) -> None:
         raise BundleError(
             f"no pack of it declares {', '.join(absent[:5])}" if absent else "a feature is doubled",
             where=folder,
-            hint=AGAIN,
+            hint=again(folder),
         )

@@ -2,7 +2,9 @@
 
 models/strategy=…/instrument=…/week=…/bundle/   the week's model, made again when it is retrained
 models/bundles/<manifest sha256>/               promoted models, which never change, and why
-models/promoted/<strategy>/<instrument>         a JSON file: which of those is in service
+models/promoted/<strategy>/<instrument>         a JSON file: which of those is in service, by whom
+
+Every change of that file is a row of the table `service`, which keeps those before it.
 """
 
 from __future__ import annotations
@@ -10,25 +12,70 @@ from __future__ import annotations
 import json
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
+
+import polars as pl
 
 from vostok_core.errors import BundleError
 from vostok_core.lake.locks import sole_writer
 from vostok_core.lake.store import Lake, replacing
+from vostok_core.lake.tables import table
 from vostok_core.models.bundle import Bundle
 from vostok_core.models.bundle_folder import keep_bundle, load_bundle, load_kept
+from vostok_core.models.manifest import AGAIN
+from vostok_core.times import utc
+
+GATE = "gate"
+"""Who puts a model into service, where it is no person."""
+
+_VERSION = "1"
+_OF_BUNDLE = ("week", "bundle", "manifest_sha256")
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What the pointer says: the bundle's folder, relative to the lake, its hash and week."""
+    """A bundle that was kept: its folder, relative to the lake, its hash and week."""
 
     strategy: str
     instrument: str
     week: str
     bundle: str
     manifest_sha256: str
+
+    @classmethod
+    def of(cls, lake: Lake, bundle: Bundle) -> Promotion:
+        """What names a bundle of a lake once it is kept."""
+        said, folder = bundle.manifest, kept_path(lake, bundle.sha256).relative_to(lake.root)
+        name = (said.strategy, said.instrument, said.week)
+        return cls(*name, folder.as_posix(), bundle.sha256)
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the pointer says.
+
+    Attributes:
+        promotion: What is in service; None where a person took it out.
+        by: Who saw to that: `gate`, or a person.
+        why: In words.
+        at: When, microseconds of wall time; 0 where that was not written down.
+        instead_of: Monday of the newest week whose model a person has set aside by it. What the
+            gate promotes of that week or an earlier one does not take over.
+    """
+
+    promotion: Promotion | None
+    by: str = GATE
+    why: str = ""
+    at: int = 0
+    instead_of: date | None = None
+
+    def admits(self, week: date | str) -> bool:
+        """Whether what the gate promotes of a week may take over."""
+        week = date.fromisoformat(str(week))
+        if self.instead_of is not None and week <= self.instead_of:
+            return False
+        return self.promotion is None or week >= date.fromisoformat(self.promotion.week)
 
 
 def bundle_path(lake: Lake, strategy: str, instrument: str, week: date) -> Path:
@@ -41,6 +88,11 @@ def bundle_path(lake: Lake, strategy: str, instrument: str, week: date) -> Path:
         / f"week={week}"
         / "bundle"
     )
+
+
+def kept_path(lake: Lake, sha256: str) -> Path:
+    """The folder that a promoted bundle of that manifest hash is kept in."""
+    return lake.root / "models" / "bundles" / sha256
 
 
 def pointer_path(lake: Lake, strategy: str, instrument: str) -> Path:
@@ -77,19 +129,22 @@ def keep(
             where=source,
             hint=again,
         )
-    kept = lake.root / "models" / "bundles" / sha256
-    keep_bundle(source, kept, sha256=sha256, gate=gate)
-    return Promotion(
-        strategy, instrument, str(week), kept.relative_to(lake.root).as_posix(), sha256
-    )
+    keep_bundle(source, kept_path(lake, sha256), sha256=sha256, gate=gate)
+    return Promotion.of(lake, bundle)
 
 
-def put_in_service(lake: Lake, found: Promotion) -> bool:
-    """Point at a kept bundle, unless one of a later week is in service.
+def put_in_service(lake: Lake, found: Promotion, *, at: int, by: str = GATE, why: str = "") -> bool:
+    """Point at a kept bundle, unless one of a later week is in service, or a person wants none of
+    its week.
+
+    Doing it again changes nothing.
 
     Args:
         lake: The lake.
         found: What `keep` returned.
+        at: When, microseconds of wall time.
+        by: Who does it.
+        why: In words.
 
     Returns:
         Whether it is in service now.
@@ -98,11 +153,73 @@ def put_in_service(lake: Lake, found: Promotion) -> bool:
         BundleError: The pointer that is there doesn't read.
     """
     with changing_service(lake, found.strategy, found.instrument):
-        if not may_enter(lake, found.strategy, found.instrument, found.week):
+        held = service(lake, found.strategy, found.instrument)
+        if held is not None and not held.admits(found.week):
             return False
-        with replacing(pointer_path(lake, found.strategy, found.instrument)) as temporary:
-            temporary.write_text(json.dumps(asdict(found), sort_keys=True, indent=1) + "\n")
+        if held is None or held.promotion != found:
+            held = Service(found, by, why, at)
+        change_service(lake, found.strategy, found.instrument, held)
     return True
+
+
+def change_service(lake: Lake, strategy: str, instrument: str, to: Service) -> None:
+    """Make the pointer say something else, whatever it says now, and note it in `service`.
+
+    The pointer says all that the row does, so a row that a kill kept from being written is written
+    at the next change.
+    """
+    with changing_service(lake, strategy, instrument):
+        try:
+            held = service(lake, strategy, instrument)
+        except BundleError:
+            held = None  # what can't be read can't be noted
+        if held != to:
+            _note(lake, strategy, instrument, held)
+            with replacing(pointer_path(lake, strategy, instrument)) as temporary:
+                content = _document(strategy, instrument, to)
+                temporary.write_text(json.dumps(content, sort_keys=True, indent=1) + "\n")
+        _note(lake, strategy, instrument, to)
+
+
+def _note(lake: Lake, strategy: str, instrument: str, said: Service | None) -> None:
+    """Write a row of `service`, unless it is the newest one."""
+    if said is None:
+        return
+    place = {"strategy": strategy, "instrument": instrument}
+    declared = table("service")
+    there = lake.exists("service", **place)
+    rows = lake.read("service", **place) if there else declared.empty()
+    found = said.promotion
+    row = pl.DataFrame(
+        [
+            {
+                "ts": utc(said.at) if said.at else None,
+                "week": None if found is None else date.fromisoformat(found.week),
+                "bundle": None if found is None else found.manifest_sha256,
+                "by": said.by,
+                "why": said.why,
+                "instead_of": said.instead_of,
+            }
+        ],
+        schema=declared.schema,
+    )
+    if not rows.tail(1).equals(row):
+        lake.write("service", pl.concat([rows, row]), code_version=_VERSION, inputs=None, **place)
+
+
+def _document(strategy: str, instrument: str, said: Service) -> dict[str, str | None]:
+    named: dict[str, str | None] = (
+        dict.fromkeys(_OF_BUNDLE) if said.promotion is None else asdict(said.promotion)
+    )
+    return {
+        **named,
+        "strategy": strategy,
+        "instrument": instrument,
+        "by": said.by,
+        "why": said.why,
+        "at": utc(said.at).isoformat() if said.at else None,
+        "instead_of": None if said.instead_of is None else str(said.instead_of),
+    }
 
 
 def changing_service(lake: Lake, strategy: str, instrument: str) -> AbstractContextManager[None]:
@@ -112,20 +229,31 @@ def changing_service(lake: Lake, strategy: str, instrument: str) -> AbstractCont
 
 
 def may_enter(lake: Lake, strategy: str, instrument: str, week: date | str) -> bool:
-    """Whether no bundle of a later week is in service: deciding an old week anew changes nothing.
+    """Whether no bundle of a later week is in service, and no person has set aside the week's:
+    deciding an old week anew changes nothing.
 
     Raises:
         BundleError: The pointer doesn't read.
     """
-    current = promotion(lake, strategy, instrument)
-    return current is None or date.fromisoformat(current.week) <= date.fromisoformat(str(week))
+    held = service(lake, strategy, instrument)
+    return held is None or held.admits(week)
 
 
 def promotion(lake: Lake, strategy: str, instrument: str) -> Promotion | None:
-    """What the pointer says, or None when nothing is in service.
+    """The bundle that the pointer names, or None when nothing is in service.
 
     Raises:
         BundleError: The pointer doesn't read, or points out of the lake's models.
+    """
+    held = service(lake, strategy, instrument)
+    return None if held is None else held.promotion
+
+
+def service(lake: Lake, strategy: str, instrument: str) -> Service | None:
+    """What the pointer says, or None where there is none.
+
+    Raises:
+        BundleError: As in `promotion`.
     """
     pointer = pointer_path(lake, strategy, instrument)
     try:
@@ -135,15 +263,34 @@ def promotion(lake: Lake, strategy: str, instrument: str) -> Promotion | None:
     except (OSError, UnicodeDecodeError) as error:
         raise _bad_pointer(pointer, str(error)) from None
     try:
-        found = Promotion(**json.loads(text))
-        date.fromisoformat(found.week)
-    except (ValueError, TypeError) as error:
+        content = dict(json.loads(text))
+        # Those that the first pointers lacked.
+        by, why = content.pop("by", GATE), content.pop("why", "")
+        at, aside = content.pop("at", None), content.pop("instead_of", None)
+        withdrawn = all(content[name] is None for name in _OF_BUNDLE)
+        found = Promotion(**content)
+        if not withdrawn:
+            date.fromisoformat(found.week)
+        held = Service(
+            None if withdrawn else found,
+            str(by),
+            str(why),
+            0 if at is None else _microseconds(datetime.fromisoformat(at)),
+            None if aside is None else date.fromisoformat(aside),
+        )
+    except (ValueError, TypeError, KeyError) as error:
         raise _bad_pointer(pointer, str(error)) from None
-    if found.bundle != f"models/bundles/{found.manifest_sha256}" or not _is_hash(
-        found.manifest_sha256
+    named = held.promotion
+    if named is not None and (
+        named.bundle != f"models/bundles/{named.manifest_sha256}"
+        or not _is_hash(named.manifest_sha256)
     ):
-        raise _bad_pointer(pointer, f"{found.bundle!r} is not a promoted bundle")
-    return found
+        raise _bad_pointer(pointer, f"{named.bundle!r} is not a promoted bundle")
+    return held
+
+
+def _microseconds(time: datetime) -> int:
+    return (time - utc(0)) // timedelta(microseconds=1)
 
 
 def promoted(lake: Lake, strategy: str, instrument: str) -> Bundle | None:
@@ -156,9 +303,14 @@ def promoted(lake: Lake, strategy: str, instrument: str) -> Bundle | None:
     if found is None:
         return None
     folder = lake.root / found.bundle
-    bundle, _ = load_kept(folder, sha256=found.manifest_sha256)
-    again = _materialize("promotion", strategy, instrument, found.week)
-    _check_owner(bundle, strategy, instrument, folder, again)
+    try:
+        bundle, _ = load_kept(folder, sha256=found.manifest_sha256)
+    except BundleError as error:
+        if error.hint == AGAIN:  # the folder doesn't say whose it is, and the pointer does
+            again = _materialize("promotion", strategy, instrument, found.week)
+            error.hint = f"{again}, and don't edit bundles"
+        raise
+    _check_owner(bundle, strategy, instrument, folder, f"run {serve_command(strategy, instrument)}")
     return bundle
 
 
@@ -184,9 +336,15 @@ def _materialize(asset: str, strategy: str, instrument: str, week: date | str) -
 
 
 def _bad_pointer(pointer: Path, why: str) -> BundleError:
-    again = _materialize("promotion", pointer.parent.name, pointer.name, "WEEK")
+    strategy, instrument = pointer.parent.name, pointer.name
     return BundleError(
         f"the pointer to the bundle in service doesn't read ({why})",
         where=pointer,
-        hint=f"delete it, then {again} for the week that was in service",
+        hint=f"run `vostok model list {strategy}`, then {serve_command(strategy, instrument)} for "
+        "the week that was in service",
     )
+
+
+def serve_command(strategy: str, instrument: str, week: date | str = "WEEK") -> str:
+    """The command that puts a promoted model of a week back into service."""
+    return f"`vostok model serve {strategy} --instrument {instrument} --week {week} --why TEXT`"

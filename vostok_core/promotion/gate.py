@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from vostok_core.backtest.moments import Hedge, Moments, hedge, moments
+from vostok_core.backtest.observed import observed_days
 from vostok_core.backtest.sharpe import (
     deflated_sharpe,
     effective_rank,
@@ -41,6 +42,7 @@ class Evidence:
 
     Attributes:
         daily: The configuration's path, by the table `trials`: one row a UTC day, net of costs.
+            Days that were hardly observed are no part of the record: see `backtest.observed`.
         trades: Its closed positions, by the table `backtest_trades`.
         halts: When and why the engine stopped trading on it, by the table `backtest_halts`.
         trial_returns: Every trial logged for the instrument, of all strategies, this one included.
@@ -114,8 +116,9 @@ def judge(evidence: Evidence, profile: GateProfile) -> Decision:
         profile: The bounds.
     """
     daily = evidence.daily.sort("date")
-    returns = _numbers(daily["net_return"])
-    benchmark = _numbers(daily["benchmark_return"])
+    record = observed_days(daily)
+    returns = _numbers(record["net_return"])
+    benchmark = _numbers(record["benchmark_return"])
     trials = max(len(evidence.trial_returns), profile.min_trials)
     flat = moments(returns)
     hedged_by = hedge(returns, benchmark)
@@ -123,7 +126,7 @@ def judge(evidence: Evidence, profile: GateProfile) -> Decision:
     applied = (
         _complete_days(daily, returns, profile),
         r.never_halted(evidence.halts),
-        r.min_days(daily.height, profile),
+        r.min_days(record.height, profile),
         r.min_trades(evidence.trades.height, profile),
         r.min_track_record(flat, trials, profile),
         r.psr_flat(flat, trials, profile),
@@ -153,7 +156,8 @@ def _complete_days(daily: pl.DataFrame, returns: list[float], profile: GateProfi
     dates = daily["date"].to_list()
     span = (dates[-1] - dates[0]).days + 1 if dates else 0
     usable = sum(map(math.isfinite, returns))
-    return r.complete_days(usable, span, len(dates) - len(set(dates)), profile)
+    unseen = len(dates) - len(returns)
+    return r.complete_days(usable, unseen, span, len(dates) - len(set(dates)), profile)
 
 
 def _reported(
@@ -230,7 +234,12 @@ def _effective_trials(trials: Mapping[TrialKey, pl.DataFrame]) -> tuple[float, f
     Trials that never moved have no correlation and count as one each; too few common days count
     every trial as independent.
     """
-    records = {key: moments(_numbers(frame["net_return"])) for key, frame in trials.items()}
+    # How much of a day was seen was not logged before it was asked; then every day counts.
+    observed = {
+        key: observed_days(frame.sort("date").with_columns(pl.col("observed").fill_null(1.0)))
+        for key, frame in trials.items()
+    }
+    records = {key: moments(_numbers(frame["net_return"])) for key, frame in observed.items()}
     ratios = [m.sharpe for m in records.values() if math.isfinite(m.sharpe)]
     mean = math.fsum(ratios) / len(ratios) if ratios else 0.0
     spread = math.fsum((x - mean) ** 2 for x in ratios) / max(1, len(ratios) - 1)
@@ -240,7 +249,7 @@ def _effective_trials(trials: Mapping[TrialKey, pl.DataFrame]) -> tuple[float, f
         return float(max(1, len(trials))), spread
     joined: pl.DataFrame | None = None
     for index, key in enumerate(moving):
-        column = trials[key].select("date", pl.col("net_return").alias(str(index)))
+        column = observed[key].select("date", pl.col("net_return").alias(str(index)))
         joined = column if joined is None else joined.join(column, on="date")
     assert joined is not None
     matrix = joined.drop("date").to_numpy()

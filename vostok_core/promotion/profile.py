@@ -8,7 +8,7 @@ from __future__ import annotations
 from vostok_core.hashing import hash_value
 from vostok_core.settings import GateProfile
 
-RULES_VERSION = "2"
+RULES_VERSION = "3"
 """Changes whenever a rule comes or goes, or judges the same evidence and bound differently."""
 
 

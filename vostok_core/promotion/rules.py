@@ -15,6 +15,7 @@ from typing import Literal
 import polars as pl
 
 from vostok_core.backtest.moments import Hedge, Moments, max_drawdown
+from vostok_core.backtest.observed import LEAST_OBSERVED
 from vostok_core.promotion.edge import probability_of_edge, track_record_needed
 from vostok_core.settings import GateProfile
 
@@ -68,8 +69,16 @@ def percent(value: float, digits: int = 1) -> str:
     return f"{rounded:.{digits}f} %"
 
 
-def complete_days(usable: int, span: int, repeated: int, profile: GateProfile) -> Rule:
-    """Share of the days from first to last that have one finite return."""
+def complete_days(usable: int, unseen: int, span: int, repeated: int, profile: GateProfile) -> Rule:
+    """Share of the days from first to last that were observed and have one finite return.
+
+    Args:
+        usable: Days that were and have.
+        unseen: Days of the path that are no evidence, since too little of them was observed.
+        span: Days from first to last.
+        repeated: Days that appear more than once.
+        profile: The bounds.
+    """
     value = usable / span if span and not repeated else math.nan
     if repeated:
         reason = f"{repeated} days appear more than once, so the record can't be read."
@@ -77,10 +86,15 @@ def complete_days(usable: int, span: int, repeated: int, profile: GateProfile) -
         reason = "There is no out-of-sample day at all."
     else:
         reason = (
-            f"{usable} of the {span} days from first to last have a return ({percent(value)}); "
-            f"at least {percent(profile.min_coverage)} are asked for, since days left out could "
-            "have been chosen."
+            f"{usable} of the {span} days from first to last were observed and have a return "
+            f"({percent(value)}); at least {percent(profile.min_coverage)} are asked for, since "
+            "days left out could have been chosen."
         )
+        if unseen:
+            reason += (
+                f" Of {unseen} {'day' if unseen == 1 else 'days'} less than "
+                f"{percent(LEAST_OBSERVED, 0)} of the bars are valid: no evidence."
+            )
     return _rule("complete_days", value, ">=", profile.min_coverage, reason)
 
 
@@ -98,8 +112,8 @@ def never_halted(halts: pl.DataFrame) -> Rule:
 
 
 def min_days(count: int, profile: GateProfile) -> Rule:
-    """Number of out-of-sample days."""
-    reason = f"{count} out-of-sample days; at least {profile.min_days} are asked for."
+    """Number of out-of-sample days that were observed."""
+    reason = f"{count} out-of-sample days were observed; at least {profile.min_days} are asked for."
     return _rule("min_days", float(count), ">=", float(profile.min_days), reason)
 
 

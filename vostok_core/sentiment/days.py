@@ -14,7 +14,8 @@ from vostok_core.lake.store import Lake, PartitionInfo
 from vostok_core.lake.tables import table
 from vostok_core.market.instrument import Instrument
 from vostok_core.sentiment.aggregate import score_day, sentiment_day
-from vostok_core.sentiment.items import NewsBatch, merge_items
+from vostok_core.sentiment.items import NewsBatch, merge_items, news_version
+from vostok_core.sentiment.redating import redate
 from vostok_core.sentiment.scorer import Scorer
 from vostok_core.times import day_of, day_start
 
@@ -99,18 +100,29 @@ def news_days(
 
 
 def write_news(
-    lake: Lake, batch: NewsBatch, days: Collection[date], now: int, code_version: str
+    lake: Lake, batch: NewsBatch, days: Collection[date], now: int, lag_us: int
 ) -> dict[date, PartitionInfo]:
     """Write what `news_days` says, with nobody else writing news meanwhile.
 
-    Two runs may keep what they read of the present day at once; both of it stays.
+    Items of all days whose first sight is lost are dated by the lag, also those that the lake has
+    from before it changed. Two runs may keep what they read of the present day at once; both of it
+    stays.
+
+    Args:
+        lake: The lake.
+        batch: What was read.
+        days: The days to make.
+        now: When it was read, microseconds of wall time.
+        lag_us: The lag that the batch was dated by, microseconds.
 
     Returns:
-        What was written, by day.
+        What was written of the days and of that of `now`.
     """
     with sole_writer(lake.root / "news"):
+        redate(lake, lag_us)
+        version = news_version(lag_us)
         return {
-            day: lake.write("news", frame, code_version=code_version, inputs=inputs, date=day)
+            day: lake.write("news", frame, code_version=version, inputs=inputs, date=day)
             for day, frame, inputs in news_days(lake, batch, days, now)
         }
 

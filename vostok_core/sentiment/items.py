@@ -29,7 +29,11 @@ MARKET = "*"
 MAX_SKEW = DAY
 """How far a publisher's clock may run ahead of ours; an item dated later than that is refused."""
 
+NEWS_VERSION = "4"
+"""Changes whenever reading the same feed would name, clean or date an item otherwise."""
+
 _LINK_LIMIT = 2_048
+_LAG = re.compile(r".*\blag (\d+) us")
 
 
 @dataclass(frozen=True)
@@ -320,3 +324,15 @@ def tags(title: str, summary: str, assets: Collection[str] = ()) -> tuple[str, .
 def tagging_version(assets: Collection[str] = ()) -> str:
     """Hash of all that decides `tags` but the text: first 8 hex digits."""
     return hash_value([_NAMES, _MARKET_WORDS, sorted(set(assets))])[:8]
+
+
+def news_version(lag_us: int) -> str:
+    """Version of the partitions of `news`: that of the code, and the lag that items whose first
+    sight is lost are dated by."""
+    return f"{NEWS_VERSION}, lag {lag_us} us"
+
+
+def lag_of(version: str) -> int | None:
+    """The lag, microseconds, that a version of `news` names; None if it names none."""
+    match = _LAG.fullmatch(version)
+    return None if match is None else int(match[1])

@@ -16,6 +16,10 @@ from vostok_core.errors import ScorerError
 from vostok_core.registered import Registry
 from vostok_core.sentiment.items import tagging_version
 
+CODE_VERSION = "1"
+"""Changes whenever the same news and scores would be batched, tagged or summed otherwise; what a
+scorer says has the scorer's version, and the names of assets are hashed."""
+
 BATCH = 256
 
 
@@ -65,19 +69,20 @@ def scorer(name: str) -> Scorer:
 
 
 def scores_version(scorer: Scorer, assets: Collection[str]) -> str:
-    """Version of the partitions of `sentiment_scores`: the scorer's, and that of the tagging.
+    """Version of the partitions of `sentiment_scores`: the scorer's, that of the tagging, and that
+    of the code.
 
     Args:
         scorer: Scores the items.
         assets: Base codes of the universe: with another among them the same items are tagged
             differently, while their scores stay.
     """
-    return f"{scorer.version}+{tagging_version(assets)}"
+    return f"{scorer.version}+{tagging_version(assets)}+{CODE_VERSION}"
 
 
 def sentiment_version(scorer: Scorer) -> str:
-    """Version of the partitions of `sentiment`: whose scores are summed."""
-    return f"{scorer.name} {scorer.version}"
+    """Version of the partitions of `sentiment`: whose scores are summed, and by what code."""
+    return f"{scorer.name} {scorer.version}+{CODE_VERSION}"
 
 
 def score_texts(scorer: Scorer, texts: Sequence[str], batch: int = BATCH) -> np.ndarray:

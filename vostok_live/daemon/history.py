@@ -25,6 +25,7 @@ from vostok_core.lake.tables import TIME
 from vostok_core.live.chain import DecisionChain, first_day
 from vostok_core.live.cuts import ClosedBar, Cut, LiveBars, Ticks, newest_counted
 from vostok_core.market.bars import BAR_FIELDS
+from vostok_core.market.days import rules_of
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.ticks import LastTick
 from vostok_core.strategy import Strategy
@@ -84,22 +85,24 @@ def lake_past(
         raise MissingPartition(
             f"the lake has no {interval} bars of {name}",
             where=lake.root,
-            hint=f"run `vostok ingest PATH --instrument {name}` with some weeks of its trades",
+            hint=f"run `vostok ingest PATH --instrument {name} --format FORMAT` with some weeks of "
+            "its trades",
         )
     begin_us = day_start(newest) + DAY
     if now - begin_us > max_gap:
         raise MissingPartition(
             f"the newest bars of {name} in the lake are of {newest}, and it is {utc(now):%F %T}",
             where=lake.root,
-            hint=f"run `vostok ingest PATH --instrument {name}` with the days since, or raise "
-            "[live] max_gap in vostok.toml to fetch them from the exchange",
+            hint=f"run `vostok ingest PATH --instrument {name} --format FORMAT` with the days "
+            "since, or raise [live] max_gap in vostok.toml to fetch them from the exchange",
         )
     packs = [pack(each) for each in strategy.file.features.packs]
     day = newest + timedelta(days=1)
     month = day.replace(day=1)
     warmup = (month - first_day(strategy, month)).days * DAY // strategy.interval_us
     walked = days_before(lake, name, interval, day, warmup=warmup)
-    found = BarDays.read(lake, name, interval, walked, (*BAR_FIELDS, "valid"))
+    fields, rules = (*BAR_FIELDS, "valid"), rules_of(instrument)
+    found = BarDays.read(lake, name, interval, walked, fields, rules=rules)
     bars = found.bars
     reads = next((each for each in packs if each.inputs == "sentiment"), None)
     return Past(

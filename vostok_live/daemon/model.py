@@ -41,8 +41,8 @@ class Model:
             raise Refused(
                 f"no model of {strategy} is in service on {instrument}",
                 where=lake.root,
-                hint=f"`vostok walk-forward {strategy} --instrument {instrument}` lets the gate "
-                "decide; only what it promotes is traded",
+                hint=f"`vostok walk-forward {strategy} --instrument {instrument} --from WEEK --to "
+                "WEEK` lets the gate decide; only what it promotes is traded",
             )
         try:
             settings = StrategyFile.model_validate(bundle.manifest.settings)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from vostok_core.errors import BundleError, Refused
+from vostok_core.models.registry import serve_command
 from vostok_core.trading.commands import Alert
 from vostok_live.daemon.model import Model, in_service
 from vostok_live.daemon.plan import Plan
@@ -75,7 +76,11 @@ class ModelWatch:
         if model is not None:
             self._take(model)
         elif found is None:
-            self._stop("no model is in service any more", "let the gate promote one")
+            self._stop(
+                "no model is in service any more",
+                f"let the gate promote one, or run {serve_command(plan.strategy, name)} for one "
+                "that it has promoted",
+            )
         else:
             self._readiness.others.pop(_CODE, None)
 

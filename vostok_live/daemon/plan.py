@@ -7,9 +7,10 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from vostok_core.errors import UsageError
+from vostok_core.errors import UnknownName, UsageError
 from vostok_core.lake.store import Lake
 from vostok_core.market.instrument import Instrument
+from vostok_core.models.registry import pointer_path
 from vostok_core.project import Project
 from vostok_core.settings import LiveSettings
 from vostok_core.times import parse_duration
@@ -68,7 +69,18 @@ def make_plan(
     """A plan for what a person named.
 
     Raises:
-        UnknownName: No such instrument.
+        UnknownName: As in `find_named`.
+        UsageError: Likewise.
+    """
+    lake, found = find_named(project, strategy, instrument)
+    return Plan(version, project, lake, strategy, found, venue, key)
+
+
+def find_named(project: Project, strategy: str, instrument: str) -> tuple[Lake, Instrument]:
+    """The lake, and the instrument that a person named, which needs no exchange to be known.
+
+    Raises:
+        UnknownName: No such instrument or strategy.
         UsageError: There is no lake, or the instrument has no ticks to trade on.
     """
     found = project.settings.instrument(instrument)
@@ -78,7 +90,14 @@ def make_plan(
             hint="trade an instrument whose `tick` in vostok.toml is agg_trade or trade",
         )
     lake = project.open_lake(create=False)
-    return Plan(version, project, lake, strategy, found, venue, key)
+    files = [path.stem for path in project.strategy_files]
+    # What is in service or was traded goes on also where its file has gone.
+    pointer = pointer_path(lake, strategy, str(found.id))
+    journal = state_folder(project, strategy, found) / JOURNAL
+    if strategy not in files and not pointer.exists() and not journal.exists():
+        folder = str(project.strategies_folder)
+        raise UnknownName.of("strategy", strategy, files, declared_in=folder)
+    return lake, found
 
 
 def state_folder(project: Project, strategy: str, instrument: Instrument) -> Path:

@@ -15,6 +15,7 @@ from vostok_live.daemon.session import Session
 from vostok_live.daemon.trader import Trader
 from vostok_live.seams import Clock
 from vostok_live.service import status as doc
+from vostok_live.service.announce import command
 from vostok_live.service.measures import Measures
 from vostok_live.service.portrait import closed_trade, portrait
 
@@ -59,7 +60,7 @@ def status(
         closed=0 if trader is None else trader.closed,
         wins=0 if trader is None else trader.wins,
     )
-    reasons = _reasons(session)
+    reasons = _reasons(plan, session)
     return doc.Status(
         version=plan.version,
         engine_version=CODE_VERSION,
@@ -108,17 +109,17 @@ def _blank(plan: Plan) -> Engine:
     return Engine(config, Rules.of(plan.instrument), Account.opening(0))
 
 
-def _reasons(session: Session | None) -> tuple[doc.Reason, ...]:
+def _reasons(plan: Plan, session: Session | None) -> tuple[doc.Reason, ...]:
     if session is None or session.readiness is None or session.trader is None:
         doing = "starting" if session is None else session.doing
         return (doc.Reason("starting", f"the daemon is {doing}", "wait"),)
     found = list(session.readiness.reasons())
     engine = session.trader.engine
     if engine.killed is not None:
-        hint = "see what happened; `vostok-live reset` releases it"
+        hint = f"see what happened; {command('reset', plan.state)} releases it"
         found.insert(0, doc.Reason("killed", f"the kill switch holds: {engine.killed}", hint))
     if engine.paused:
-        hint = "`vostok-live resume` lets it enter again"
+        hint = f"{command('resume', plan.state)} lets it enter again"
         found.insert(0, doc.Reason("paused", "entries are paused", hint))
     return tuple(found)
 

@@ -24,6 +24,7 @@ from vostok_live.journal.lease import Lease
 from vostok_live.journal.writer import Journal
 from vostok_live.seams import Seams
 from vostok_live.service import logs
+from vostok_live.service.announce import command
 from vostok_live.service.heartbeat import Heartbeat
 from vostok_live.service.measures import Measures
 from vostok_live.service.server import serving
@@ -95,7 +96,7 @@ class Daemon:
             doing = "starting" if self.session is None else self.session.doing
             raise VostokError(
                 f"the daemon is {doing}, and its engine can't hear yet",
-                hint="ask again once `vostok-live status` shows a state",
+                hint=f"ask again once {command('status', self._plan.state)} shows a state",
             )
         self.session.control(action, asked_by)
 
@@ -115,7 +116,8 @@ class Daemon:
         try:
             async with AsyncExitStack() as stack:
                 # The journal first: two daemons must not serve one folder.
-                journal = stack.enter_context(Journal.open(plan.state / JOURNAL, seams))
+                journal = Journal.open(plan.state / JOURNAL, seams)
+                stack.callback(journal.close, keep_empty=False)  # a start that is refused
                 self._journal = journal
                 check_account(plan, journal)
                 # And two journals must not be of one account.

@@ -103,6 +103,15 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def remove(path: Path) -> None:
+    """Remove the journal at `path`, which nobody has open to write; the caller holds the lease.
+
+    The file goes last: a log without it would count as a journal that was lost.
+    """
+    for beside in ("-wal", "-shm", ""):
+        path.with_name(f"{path.name}{beside}").unlink(missing_ok=True)
+
+
 def _make(path: Path, seams: Seams) -> None:
     """Make an empty journal beside its place and rename it in: one that is there is whole."""
     log = path.with_name(f"{path.name}-wal")

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from vostok_live.errors import JournalError
 from vostok_live.journal.lease import Lease
-from vostok_live.journal.place import explained, open_to_read, open_to_write
+from vostok_live.journal.place import explained, open_to_read, open_to_write, remove
 from vostok_live.journal.view import View
 from vostok_live.seams import Seams
 
@@ -52,17 +52,24 @@ class Store(View):
             lease.give_back()
             raise
 
-    def close(self) -> None:
+    def close(self, *, keep_empty: bool = True) -> None:
         """Fold the log into the file, let go of it, and let another process write.
 
+        Args:
+            keep_empty: Whether the file is to stay also where nothing was ever written down.
+
         Raises:
-            JournalError: The log can't be folded into the file.
+            JournalError: The log can't be folded into the file, or the file not be removed.
         """
         try:
             if self._ended is None:
+                empty = not keep_empty and self.is_empty
                 self._fold()
                 self._ended = "it was closed"
                 self._connection.close()
+                if empty:
+                    with explained(self.path, "removing the empty journal"):
+                        remove(self.path)
         finally:
             self._lease.give_back()
 

@@ -50,6 +50,16 @@ class View:
             return self._connection.execute(query, values).fetchall()
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever written down."""
+        tables = self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return not any(
+            self._rows(f"SELECT 1 FROM {name} LIMIT 1")  # noqa: S608, names of the schema
+            for (name,) in tables
+            if name != "meta"
+        )
+
+    @property
     def seq(self) -> int:
         """Number of the newest event; 0 where there is none."""
         found: int = self._rows("SELECT coalesce(max(seq), 0) FROM events")[0][0]

@@ -12,7 +12,6 @@ from vostok_live.service.errors import NotRunning
 from vostok_live.service.token import write_private
 
 NAME = "control.json"
-_HINT = "start it with `vostok-live run`, or check that this is its state folder"
 
 
 class Address(Struct, frozen=True):
@@ -55,7 +54,7 @@ def find(state: Path) -> Address:
     """
     path = state / NAME
     if not path.exists():
-        raise NotRunning("no daemon runs for this state folder", where=state, hint=_HINT)
+        raise NotRunning("no daemon runs for this state folder", where=state, hint=_hint(state))
     address = _read(path)
     if address is None:
         raise NotRunning(
@@ -63,9 +62,20 @@ def find(state: Path) -> Address:
         )
     if not _alive(address):
         raise NotRunning(
-            f"the daemon, process {address.pid}, ended without saying so", where=state, hint=_HINT
+            f"the daemon, process {address.pid}, ended without saying so",
+            where=state,
+            hint=_hint(state),
         )
     return address
+
+
+def command(verb: str, state: Path) -> str:
+    """What a person types to tell something to, or to start, the daemon of a state folder."""
+    return f"`vostok-live {verb} {state.parent.name} --instrument {state.name}`"
+
+
+def _hint(state: Path) -> str:
+    return f"start it with {command('run', state)}, or check that this is its state folder"
 
 
 def _read(path: Path) -> Address | None:

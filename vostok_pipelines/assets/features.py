@@ -1,10 +1,14 @@
 """Feature packs: one asset a pack, every interval that a strategy decides on."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from vostok_core.features.frames import feature_frames
 from vostok_core.features.registry import Pack, packs
 from vostok_core.lake.tables import table
+from vostok_core.market.days import rules_of
+from vostok_core.market.instrument import Instrument
 from vostok_core.project import Project
 from vostok_pipelines.metadata import column_schema, partition_metadata
 from vostok_pipelines.partitions import Partitions, date_key, days_by_instrument
@@ -16,13 +20,13 @@ GROUP = "features"
 
 def feature_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """One asset for every registered pack."""
-    intervals = intervals_of(project)
-    return [_pack_asset(pack, intervals, partitions) for pack in packs().values()]
+    intervals, universe = intervals_of(project), project.settings.universe
+    return [_pack_asset(pack, intervals, universe, partitions) for pack in packs().values()]
 
 
 def intervals_of(project: Project) -> tuple[str, ...]:
     """The intervals that features are computed on: those of the strategies, and 1m."""
-    used = {strategy.file.interval for strategy in project.strategies.values()}
+    used = {needs.interval for needs in project.data_needs.values()}
     return tuple(i for i in project.settings.bars.intervals if i in used | {"1m"})
 
 
@@ -45,7 +49,10 @@ def pack_schema(pack: Pack) -> dg.TableSchema:
 
 
 def _pack_asset(
-    pack: Pack, intervals: tuple[str, ...], partitions: Partitions
+    pack: Pack,
+    intervals: tuple[str, ...],
+    universe: Mapping[str, Instrument],
+    partitions: Partitions,
 ) -> dg.AssetsDefinition:
     deps = ["bars", "sentiment"] if pack.inputs == "sentiment" else ["bars"]
 
@@ -70,8 +77,11 @@ def _pack_asset(
     def features(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
         store = lake.open()
         for name, days in days_by_instrument(context.partition_keys):
+            rules = rules_of(universe[name])
             for interval in intervals:
-                for day, frame, inputs in feature_frames(store, pack, name, interval, days):
+                for day, frame, inputs in feature_frames(
+                    store, pack, name, interval, days, rules=rules
+                ):
                     info = store.write(
                         "features",
                         frame,

@@ -166,8 +166,9 @@ def _traded(bad: BadDays, shipped: Shipped, days: Iterable[date]) -> Sequence[da
                 raise MissingPartition(
                     f"nothing was shipped of {shipped.strategy} on {shipped.instrument} for {day}",
                     where=shipped.lake.root,
-                    hint="run `vostok-live ship` where its daemon trades, or ask for days on which "
-                    "it traded",
+                    hint=f"run `vostok-live ship {shipped.strategy} --instrument "
+                    f"{shipped.instrument}` where its daemon trades, or ask for days on which it "
+                    "traded",
                 )
     return [day for day in days if day in there]
 

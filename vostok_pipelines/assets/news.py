@@ -9,6 +9,7 @@ import dagster as dg
 from vostok_core.lake.tables import table
 from vostok_core.project import Project
 from vostok_core.sentiment.days import scores_day, sentiment_minutes, write_news
+from vostok_core.sentiment.items import news_version
 from vostok_core.sentiment.scorer import scorer as find_scorer
 from vostok_core.sentiment.scorer import scores_version, sentiment_version
 from vostok_pipelines.metadata import partition_metadata, spec_metadata
@@ -19,7 +20,6 @@ from vostok_pipelines.sources.feeds import read_feeds
 OWNERS = ["team:data"]
 GROUP = "sentiment"
 SINGLE_RUN = dg.BackfillPolicy.single_run()
-NEWS_VERSION = "3"
 
 
 def _wall_time() -> int:
@@ -48,16 +48,17 @@ def news_assets(
         backfill_policy=SINGLE_RUN,
         description=table("news").description,
         metadata=spec_metadata(table("news")),
-        code_version=NEWS_VERSION,
+        code_version=news_version(settings.sources.backfill_lag_us),
     )
     def news(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
         store = lake.open()
         feeds = {name: project.lake_root / path for name, path in settings.sources.feeds.items()}
-        batch = read_feeds(feeds, lag_us=settings.sources.backfill_lag_us)
+        lag = settings.sources.backfill_lag_us
+        batch = read_feeds(feeds, lag_us=lag)
         if batch.refused:
             context.log.warning("refused items, by reason: %s", batch.refusals)
         days = [date.fromisoformat(key) for key in context.partition_keys]
-        for day, info in write_news(store, batch, days, now(), NEWS_VERSION).items():
+        for day, info in write_news(store, batch, days, now(), lag).items():
             if day in days:
                 context.add_asset_metadata(partition_metadata(info), partition_key=str(day))
         return dg.MaterializeResult()

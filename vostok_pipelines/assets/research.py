@@ -3,14 +3,17 @@
 import dagster as dg
 
 from vostok_core.lake.tables import table
+from vostok_core.market.days import rules_of
+from vostok_core.project import Project
 from vostok_pipelines.metadata import partition_metadata, spec_metadata
 from vostok_pipelines.partitions import Partitions, date_key, days_by_instrument
 from vostok_pipelines.research.ta_catalogue import CODE_VERSION, ta_catalogue_days
 from vostok_pipelines.resources import LakeResource
 
 
-def research_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
+def research_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this module."""
+    universe = project.settings.universe
 
     @dg.asset(
         name="ta_catalogue",
@@ -29,7 +32,8 @@ def research_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
     ) -> dg.MaterializeResult:
         store = lake.open()
         for name, days in days_by_instrument(context.partition_keys):
-            for day, frame, inputs in ta_catalogue_days(store, name, "1m", days):
+            rules = rules_of(universe[name])
+            for day, frame, inputs in ta_catalogue_days(store, name, "1m", days, rules=rules):
                 info = store.write(
                     "ta_catalogue",
                     frame,

@@ -242,6 +242,7 @@ def _assets_of(
                     {
                         "decision": verdict.decision.decision,
                         "in_service": verdict.in_service,
+                        "standing": verdict.standing,
                         "report": dg.MetadataValue.path(str(verdict.report)),
                         "rules": table_markdown(
                             [

@@ -87,9 +87,10 @@ def ta_catalogue(bars: pl.DataFrame) -> pl.DataFrame:
 
 
 def ta_catalogue_days(
-    lake: Lake, instrument: str, interval: str, days: Sequence[date]
+    lake: Lake, instrument: str, interval: str, days: Sequence[date], *, rules: str | None = None
 ) -> Iterator[tuple[date, pl.DataFrame, dict[str, str]]]:
-    """The catalogue of the wanted days, anchored as features are.
+    """The catalogue of the wanted days, anchored as features are; the arguments are those of
+    `feature_frames`.
 
     Yields:
         In order of days: the day, its frame, and the hash of the bars it was computed from.
@@ -98,7 +99,13 @@ def ta_catalogue_days(
         MissingPartition, StalePartition: As in `history.walks`.
     """
     for wanted, found in walks(
-        lake, instrument, interval, days, warmup=WARMUP_BARS, columns=("ts", *_PRICES)
+        lake,
+        instrument,
+        interval,
+        days,
+        warmup=WARMUP_BARS,
+        columns=("ts", *_PRICES),
+        rules=rules,
     ):
         catalogue = ta_catalogue(found.bars)
         for day in wanted:

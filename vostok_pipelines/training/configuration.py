@@ -9,8 +9,8 @@ from vostok_core.features.registry import pack
 from vostok_core.labels import events, triple_barrier
 from vostok_core.market import days
 from vostok_core.market.instrument import Instrument
+from vostok_core.sentiment import items, scorer
 from vostok_core.sentiment.currency import SentimentRules
-from vostok_core.sentiment.scorer import scorer
 from vostok_core.settings import Settings
 from vostok_core.strategy import Strategy
 from vostok_core.trading import engine
@@ -36,7 +36,8 @@ def code_versions(strategy: Strategy, instrument: Instrument, settings: Settings
     """What a strategy's results on an instrument depend on beside its own file.
 
     That is the version of every piece of code, the exchange's rules for the instrument, and, where
-    a pack reads sentiment, the scorer and the delay that news is assumed to come with.
+    a pack reads sentiment, the scorer, the code that reads news and sums their scores, and the
+    delay that news is assumed to come with.
     """
     packs = {name: pack(name) for name in strategy.file.features.packs}
     versions = {f"pack/{name}": found.hash for name, found in packs.items()}
@@ -54,8 +55,10 @@ def code_versions(strategy: Strategy, instrument: Instrument, settings: Settings
         # 0.10 and 0.1 are one rule.
         versions[f"instrument/{rule}"] = str(getattr(instrument, rule).normalize())
     if any(found.inputs == "sentiment" for found in packs.values()):
-        chosen = scorer(settings.sentiment.scorer)
+        chosen = scorer.scorer(settings.sentiment.scorer)
         versions["sentiment/scorer"] = f"{chosen.name} {chosen.version}"
+        versions["sentiment/code"] = scorer.CODE_VERSION
+        versions["sentiment/news"] = items.NEWS_VERSION
         versions["sentiment/backfill_lag"] = str(settings.sources.backfill_lag_us)
     return versions
 
@@ -77,5 +80,5 @@ def rules_in_force(settings: Settings, instrument: Instrument) -> Rules:
     """
     return Rules(
         market=days.rules_of(instrument),
-        sentiment=SentimentRules.of(scorer(settings.sentiment.scorer), settings.bases),
+        sentiment=SentimentRules.in_force(settings),
     )

@@ -235,8 +235,10 @@ class StrategyCurrency:
     def _walk_again(self, stale: Mapping[date, Stale]) -> str:
         """The commands that make the days beneath again, then the walk of the weeks."""
         name = self._strategy.name
-        walk = f"`vostok walk-forward {name} --instrument {self._name} --from {min(stale)} "
-        walk += f"--to {max(stale)}`"
+        walk = (
+            f"`vostok walk-forward {name} --instrument {self._name} --from {min(stale)} "
+            f"--to {max(stale)}`"
+        )
         beneath = []
         for week, found in stale.items():
             days = tuple(a for a in found.assets if not a.startswith(f"{name}/"))

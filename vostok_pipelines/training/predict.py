@@ -64,7 +64,8 @@ def predict_week(
             f"the model of week {week} was trained as configuration "
             f"{bundle.manifest.configuration}, and {strategy.name} is now {expected}",
             where=folder,
-            hint=f"run `vostok walk-forward {strategy.name}` again for that week",
+            hint=f"run `vostok walk-forward {strategy.name} --instrument {name} --from {week} "
+            f"--to {week}` again",
         )
     days = week_days(lake, strategy, name, week)
     currency.require_features(days)
