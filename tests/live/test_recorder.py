@@ -576,7 +576,8 @@ def test_where_an_earlier_recording_ended_too_long_ago_it_begins_anew(
 
     folder = project.recorder_folder / ABC
     folder.mkdir(parents=True)
-    long_ago = {"next_id": 5, "trade_ts": 1_000_000 * SECOND}
+    about = {"tick": "agg_trade", "exchange": "embedded"}
+    long_ago = about | {"next_id": 5, "trade_ts": 1_000_000 * SECOND}
     (folder / "heartbeat.json").write_text(json.dumps(long_ago))
     server = scripted(script)
     server.rest = Answers()

@@ -73,13 +73,17 @@ def test_help_teaches_by_examples_that_parse(tmp_path: Path) -> None:
 def test_what_can_not_be_recorded_is_refused_with_a_hint(project: Project) -> None:
     text = (project.root / "vostok.toml").read_text().replace("demo.spot.XYZ", "binance.spot.XYZ")
     text = re.sub(r"instruments = .*", 'instruments = ["binance.spot.XYZ-USDT"]', text)
-    for name, tick in (("usdm.XYZ", "trade"), ("spot.KLN", "none"), ("spot.ABC", "trade")):
-        text += f'[instruments."binance.{name}-USDT"]\ntick = "{tick}"\n'
+    others = {
+        "binance.usdm.XYZ": "trade", "binance.spot.KLN": "none", "binance.spot.ABC": "trade",
+        "testnet.spot.XYZ": "trade",
+    }  # fmt: skip
+    for name, tick in others.items():
+        text += f'[instruments."{name}-USDT"]\ntick = "{tick}"\n'
         text += 'price_tick = "0.01"\nquantity_step = "0.001"\n'
     (project.root / "vostok.toml").write_text(text)
     project = find_project(project.root, {})
     assert make_plan(project, (), None).venue is BINANCE
-    assert make_plan(project, (), "testnet").venue is TESTNET
+    assert make_plan(project, ["testnet.spot.XYZ-USDT"], None).venue is TESTNET
     assert make_plan(project, (), "binance").venue is BINANCE
     for names, said in (
         (["binance.spot.KLN-USDT"], "has no ticks to record"),
@@ -90,6 +94,11 @@ def test_what_can_not_be_recorded_is_refused_with_a_hint(project: Project) -> No
     ):
         with pytest.raises(UsageError, match=said):
             make_plan(project, names, None)
+    for named in ("testnet", "binance"):
+        with pytest.raises(UsageError, match=f"what {named} says would be recorded as of demo"):
+            make_plan(project, [ABC], named)
+    with pytest.raises(UsageError, match="what testnet says would be recorded as of binance"):
+        make_plan(project, (), "testnet")
     with pytest.raises(UsageError, match="are one symbol at one exchange"):
         make_plan(project, [ABC, "binance.spot.ABC-USDT"], "http://127.0.0.1:1")
     (project.root / "vostok.toml").write_text(re.sub(r"instruments = .*", "", text))
@@ -193,8 +202,9 @@ def test_a_heartbeat_that_does_not_read_is_said(project: Project) -> None:
 
 def test_what_a_person_should_look_at_is_said() -> None:
     beat = Heartbeat(
-        version="1", instrument=ABC, exchange="binance", url="https://x", host="h", pid=1,
-        state="recording", started_us=0, now_us=100_000_000, market_ts=0, last_frame_us=99_000_000,
+        version="1", instrument=ABC, tick="trade", exchange="binance", url="https://x", host="h",
+        pid=1, state="recording", started_us=0, now_us=100_000_000, market_ts=0,
+        last_frame_us=99_000_000,
         trade_id=1, trade_ts=1, next_id=2, whole=True, lines={}, bytes=0, fetched=12, lost=3,
         snapshots=1, depth_breaks=2, connections=1, ended={}, clock_offset_ms=-1270.0,
         clock_age_s=1.0, segment=None, trouble="no symbol", landing="full", disk_free=1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -131,6 +132,18 @@ def test_landing_again_changes_nothing(lake: Lake, tmp_path: Path) -> None:
         )
     assert hashes[0] == hashes[1]
     assert len(hashes[0]) == 5
+
+
+def test_what_two_connections_both_say_lands_once(lake: Lake, tmp_path: Path) -> None:
+    said = [trade_line(1, 1), quote_line(3, 2), depth_line(1, 2, 3)]
+    later = [trade_line(1, 1), quote_line(3, 4), depth_line(1, 2, 3)]
+    landed(lake, tmp_path, BEGUN, UP, *said, *said, *later, snapshot(5, 2), snapshot(6, 2))
+    for name in ("raw_trades", "raw_quotes"):
+        assert lake.read(name, instrument=ABC, date=DAY).height == 1
+    depth = lake.read("raw_depth", instrument=ABC, date=DAY)
+    assert depth["snapshot"].to_list() == [False, True]
+    quotes = lake.read("raw_quotes", instrument=ABC, date=DAY)
+    assert quotes["seen_ts"].to_list() == [at(2)], "when it came first"
 
 
 def test_a_part_takes_its_place_behind_those_that_have_landed(lake: Lake, tmp_path: Path) -> None:
@@ -277,6 +290,22 @@ def test_a_file_that_is_no_capture_is_refused(lake: Lake, tmp_path: Path) -> Non
     with pytest.raises(RecorderError, match="can't be read"):
         land_capture(lake, INSTRUMENT, tmp_path / "nowhere")
     assert lake.keys("raw_trades") == []
+
+
+def test_trades_of_the_other_kind_are_not_mixed_in(lake: Lake, tmp_path: Path) -> None:
+    """Aggregate trades have ids of their own; a capture may hold both kinds."""
+    path = write_lines(tmp_path / "capture", [trade_line(1, 1), quote_line(2, 2)])
+    with pytest.raises(RecorderError, match="agg_trades were recorded, and a tick of"):
+        land_capture(lake, replace(INSTRUMENT, tick="trade"), path)
+    single = trade_line(7, 1).replace("aggTrade", "trade").replace('"a":', '"t":')
+    path = write_lines(tmp_path / "both", [single, trade_line(1, 1)])
+    found = land_capture(lake, INSTRUMENT, path)
+    assert found.rows["raw_trades"] == 1
+    segment = tmp_path / "folder" / NAME
+    write_lines(segment, [BEGUN, UP, quote_line(1, 1)])
+    with pytest.raises(RecorderError, match='Hint: say tick = "agg_trade"'):
+        land_segments(lake, replace(INSTRUMENT, tick="trade"), segment.parent, keep=False)
+    assert segment.exists()
 
 
 def test_one_segment_that_can_not_land_does_not_keep_the_others_waiting(

@@ -23,7 +23,12 @@ MARKET = BEGIN_NS // 1_000
 
 def heartbeat(folder: Path, **content: object) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "heartbeat.json").write_text(json.dumps(content))
+    told = {"tick": "agg_trade", "exchange": "embedded"} | content
+    (folder / "heartbeat.json").write_text(json.dumps(told))
+
+
+def find(folder: Path) -> Progress:
+    return find_progress(folder, INSTRUMENT, "embedded")
 
 
 def segment(folder: Path, number: int, *lines: str, cut: int = 0) -> None:
@@ -31,17 +36,17 @@ def segment(folder: Path, number: int, *lines: str, cut: int = 0) -> None:
 
 
 def test_without_anything_it_begins_with_the_first_trade(tmp_path: Path) -> None:
-    assert find_progress(tmp_path / "nowhere", INSTRUMENT) == Progress()
+    assert find(tmp_path / "nowhere") == Progress()
     heartbeat(tmp_path, next_id=None, trade_ts=None)
     segment(tmp_path, 1, quote_line(1, 1))
-    assert find_progress(tmp_path, INSTRUMENT) == Progress()
+    assert find(tmp_path) == Progress()
 
 
 def test_segments_lead_on_from_the_heartbeat(tmp_path: Path) -> None:
     heartbeat(tmp_path, next_id=5, trade_ts=MARKET)
     segment(tmp_path, 1, trade_line(3, 3), trade_line(5, 5), trade_line(6, 6))
     segment(tmp_path, 2, trade_line(7, 7), trade_line(8, 8), cut=20)
-    found = find_progress(tmp_path, INSTRUMENT)
+    found = find(tmp_path)
     assert found == Progress(8, MARKET + 7_000_000)
 
 
@@ -51,12 +56,25 @@ def test_a_hole_that_was_being_filled_is_filled_by_the_next(tmp_path: Path) -> N
     body = [json.loads(trade_line(5, 5).split(" ", 1)[1])["data"]]
     fetched = own_line(9, vostok="trades", from_id=5, body=body)
     segment(tmp_path, 1, trade_line(3, 3), trade_line(4, 4), trade_line(8, 8), fetched)
-    assert find_progress(tmp_path, INSTRUMENT).next_id == 6
+    assert find(tmp_path).next_id == 6
 
 
 def test_segments_without_a_heartbeat_are_enough(tmp_path: Path) -> None:
     segment(tmp_path, 1, trade_line(8, 8), trade_line(7, 7))
-    assert find_progress(tmp_path, INSTRUMENT).next_id == 9
+    assert find(tmp_path).next_id == 9
+
+
+def test_ids_of_another_exchange_or_kind_lead_nowhere(tmp_path: Path) -> None:
+    heartbeat(tmp_path, next_id=5, trade_ts=MARKET, exchange="binance")
+    assert find(tmp_path) == Progress()
+    heartbeat(tmp_path, next_id=5, trade_ts=MARKET, tick="trade")
+    assert find(tmp_path) == Progress()
+    heartbeat(tmp_path, next_id=5, trade_ts=MARKET)
+    about = {"version": 1, "instrument": "x", "up": False, "tick": "agg_trade"}
+    for number, exchange in enumerate(("binance", "embedded")):
+        begun = own_line(0, vostok="begun", exchange=exchange, **about)
+        segment(tmp_path, number, begun, trade_line(5 + number, 5))
+    assert find(tmp_path).next_id == 5, "trade 6 follows, and 5 is of elsewhere"
 
 
 def test_what_is_too_long_ago_is_not_gone_on_with() -> None:

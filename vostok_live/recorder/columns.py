@@ -21,6 +21,9 @@ class TradeColumns:
         self._numbers = [array("d") for _ in range(2)]
         self._maker = array("b")
 
+    def __len__(self) -> int:
+        return len(self._maker)
+
     def add(self, tick: Tick, row: int) -> None:
         """Add a trade, which stands on a line."""
         values = (tick.trade_id, tick.ts, tick.first_id, tick.last_id, row)

@@ -183,6 +183,7 @@ class Keeper:
         return Heartbeat(
             version=self._version,
             instrument=recording.name,
+            tick=recording.instrument.tick,
             exchange=self._plan.venue.name,
             url=self._plan.venue.rest,
             host=os.uname().nodename,

@@ -66,6 +66,7 @@ def land_segments(lake: Lake, instrument: Instrument, folder: Path, *, keep: boo
                     continue
                 rows = SegmentRows(instrument, path.name.removesuffix(SUFFIX))
                 rows.read(lines(file))
+                _check_kind(rows, instrument, path)
                 landed.append(_write(lake, instrument, path, rows))
                 put_away(path, keep=keep)
         except (OSError, pl.exceptions.PolarsError) as error:
@@ -99,6 +100,7 @@ def land_capture(lake: Lake, instrument: Instrument, path: Path) -> Landing:
     with opened(path) as file:
         rows = SegmentRows(instrument, hash_file(path)[:16])
         rows.read(lines(file))
+    _check_kind(rows, instrument, path)
     if not rows.useful:
         raise RecorderError(
             f"none of its {rows.lines} lines is about {instrument.id.symbol}",
@@ -107,6 +109,22 @@ def land_capture(lake: Lake, instrument: Instrument, path: Path) -> Landing:
             'such as 1723161254087891268 {"stream":"btcusdt@trade","data":{"e":"trade", ...}}',
         )
     return _write(lake, instrument, path, rows)
+
+
+def _check_kind(rows: SegmentRows, instrument: Instrument, path: Path) -> None:
+    """See that trades are of the kind that the instrument's are: ids of the two don't mix.
+
+    Raises:
+        RecorderError: They aren't.
+    """
+    other = "trade" if instrument.tick == "agg_trade" else "agg_trade"
+    if rows.tick == other or (rows.other_kind and not rows.trades):
+        raise RecorderError(
+            f"{other}s were recorded, and a tick of {instrument.id} is declared as "
+            f"{instrument.tick}",
+            where=path,
+            hint=f'say tick = "{other}" in vostok.toml, at least until this has landed',
+        )
 
 
 def _write(lake: Lake, instrument: Instrument, path: Path, rows: SegmentRows) -> Landing:

@@ -12,6 +12,9 @@ from msgspec import Raw, Struct
 OURS = b'{"vostok":'
 """How a line of ours begins, after the time."""
 
+BEGUN = b'{"vostok":"begun"'
+"""How the first line of a segment begins, after the time."""
+
 VERSION = 1
 """Of this form."""
 

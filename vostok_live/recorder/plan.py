@@ -70,7 +70,7 @@ def make_plan(project: Project, names: Sequence[str], exchange: str | None) -> R
             )
     return RecorderPlan(
         symbols,
-        _venue(exchange, venues[0], project.lake_root),
+        _venue(exchange, venues, project.lake_root),
         project.recorder_folder,
         project.settings.recorder,
     )
@@ -110,10 +110,21 @@ def recordable(instrument: Instrument) -> None:
         )
 
 
-def _venue(named: str | None, venue: str, lake: Path) -> Venue:
-    """The exchange to listen to. Listening takes no money, so there is no word for real money."""
-    if named is None and venue == BINANCE.name:
-        return BINANCE
-    if named in (BINANCE.name, TESTNET.name):
-        return BINANCE if named == BINANCE.name else TESTNET
-    return find_venue(named, lake, real=False)
+def _venue(named: str | None, venues: Sequence[str], lake: Path) -> Venue:
+    """The exchange to listen to. Listening takes no money, so there is no word for real money.
+
+    Raises:
+        UsageError: It is another one than that of the instruments.
+    """
+    public = {venue.name: venue for venue in (BINANCE, TESTNET)}
+    if named is None and venues[0] in public:
+        return public[venues[0]]
+    if named is None or named not in public:
+        return find_venue(named, lake, real=False)
+    if venues != [named]:
+        others = " and ".join(venue for venue in venues if venue != named)
+        raise UsageError(
+            f"what {named} says would be recorded as of {others}",
+            hint=f"declare instruments of its own in vostok.toml, such as {named}.spot.BTC-USDT",
+        )
+    return public[named]

@@ -10,9 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
+
 from vostok_core.lake.recorder_folder import read_heartbeat, segments
 from vostok_core.market.instrument import Instrument
 from vostok_core.times import utc
+from vostok_live.recorder import lines as ours
+from vostok_live.recorder.lines import BEGUN
 from vostok_live.recorder.rows import trades_in
 from vostok_live.recorder.segment import lines, opened
 
@@ -50,23 +54,32 @@ class Progress:
         return f"goes on after {utc(self.ts):%Y-%m-%d %H:%M:%S}, with trade {self.next_id}"
 
 
-def find_progress(folder: Path, instrument: Instrument) -> Progress:
+def find_progress(folder: Path, instrument: Instrument, exchange: str) -> Progress:
     """Where the recordings in an instrument's folder have come to.
+
+    Ids of another exchange, or of another kind of trade, lead nowhere.
+
+    Args:
+        folder: Of the instrument.
+        instrument: Which.
+        exchange: Name of the exchange that is to be recorded.
 
     Raises:
         RecorderError: A segment can't be read.
     """
     told = read_heartbeat(folder) or {}
+    found = Progress()
     next_id, ts = told.get("next_id"), told.get("trade_ts")
-    found = Progress(
-        next_id if isinstance(next_id, int) else None, ts if isinstance(ts, int) else 0
-    )
+    if (told.get("tick"), told.get("exchange")) == (instrument.tick, exchange):
+        found = Progress(
+            next_id if isinstance(next_id, int) else None, ts if isinstance(ts, int) else 0
+        )
     for path in segments(folder):
-        found = _beyond(found, path, instrument)
+        found = _beyond(found, path, instrument, exchange)
     return found
 
 
-def _beyond(found: Progress, path: Path, instrument: Instrument) -> Progress:
+def _beyond(found: Progress, path: Path, instrument: Instrument, exchange: str) -> Progress:
     """Where a segment's trades, in any order, lead on to without a hole."""
     ids: set[int] = set()
     newest = found.ts
@@ -74,6 +87,8 @@ def _beyond(found: Progress, path: Path, instrument: Instrument) -> Progress:
         for line in lines(file):
             if line is None:
                 continue
+            if line[1].startswith(BEGUN) and not _is_of(line[1], instrument, exchange):
+                return found
             for tick in trades_in(line[1], instrument):
                 newest = max(newest, tick.ts)
                 ids.add(tick.trade_id)
@@ -84,3 +99,13 @@ def _beyond(found: Progress, path: Path, instrument: Instrument) -> Progress:
         assert next_id is not None, "it is among the ids"
         next_id += 1
     return replace(found, next_id=next_id, ts=newest)
+
+
+def _is_of(text: bytes, instrument: Instrument, exchange: str) -> bool:
+    """Whether a segment that begins so goes on with the same ids."""
+    try:
+        line = ours.read_own(text)
+    except msgspec.MsgspecError:
+        return False
+    same = instrument.tick, exchange
+    return isinstance(line, ours.Begun) and (line.tick, line.exchange) == same

@@ -148,7 +148,7 @@ class Recorder:
         asker = Asker(plan.venue.rest, session=web, seams=seams, weight_share=_WEIGHT)
         for symbol, instrument in plan.instruments.items():
             folder = plan.folder(instrument)
-            begin = find_progress(folder, instrument)
+            begin = find_progress(folder, instrument, plan.venue.name)
             begin = begin.within(seams.clock.market(), plan.longest_gap)
             logs.event(_log, "info", "begins", f"{instrument.id} {begin.said}")
             self.recordings[symbol] = Recording(

@@ -45,7 +45,14 @@ def trades_in(text: bytes, instrument: Instrument) -> list[Tick]:
         event = decode(text)
     except (msgspec.MsgspecError, Impossible):
         return []
-    return [event] if isinstance(event, Tick) and event.symbol == instrument.id.symbol else []
+    if not isinstance(event, Tick) or event.symbol != instrument.id.symbol:
+        return []
+    return [event] if _is_own(event, instrument) else []
+
+
+def _is_own(tick: Tick, instrument: Instrument) -> bool:
+    """Whether a trade is of the kind that the instrument's are; ids of the two don't mix."""
+    return (tick.first_id >= 0) == (instrument.tick == "agg_trade")
 
 
 def _fetched(line: ours.Trades, instrument: Instrument, seen: int) -> list[Tick]:
@@ -105,12 +112,16 @@ class SegmentRows:
         name: See above.
         lines: How many were read.
         other: Events of other symbols, which are left out.
+        other_kind: Trades of the kind that the instrument's are not, which are left out.
+        tick: What a trade is, as the segment says where it does.
         useful: Whether anything of the instrument's own was read.
     """
 
     def __init__(self, instrument: Instrument, name: str) -> None:
         self.lines = 0
         self.other = 0
+        self.other_kind = 0
+        self.tick: str | None = None
         self._instrument = instrument
         self.name = name
         self._symbol = instrument.id.symbol
@@ -151,15 +162,18 @@ class SegmentRows:
             if event.symbol != self._symbol:
                 self.other += 1
                 return
-            self.useful = True
             if isinstance(event, Tick):
-                self._trades.add(event, row)
                 self._time(event.sent, ns)
+                if not _is_own(event, self._instrument):
+                    self.other_kind += 1
+                    return
+                self._trades.add(event, row)
             elif isinstance(event, BookTop):
                 self._quotes.add(event, ns, row)
             else:
                 self._depth.add(event, ns, row)
                 self._time(event.ts, ns)
+            self.useful = True
         elif isinstance(event, DepthSnapshot):
             self._depth.add(event, ns, row)
         elif isinstance(event, Malformed):
@@ -177,7 +191,7 @@ class SegmentRows:
             line = ours.read_own(text)
             if isinstance(line, ours.Trades):
                 for tick in _fetched(line, self._instrument, ns // 1_000):
-                    self._fetched.add(tick, row)
+                    self._fetched.add(tick, len(self._fetched))
             elif isinstance(line, ours.Depth):
                 self._depth.add(depth_snapshot(line.body, ns // 1_000), ns, row)
             elif isinstance(line, ours.Clock):
@@ -187,9 +201,16 @@ class SegmentRows:
             elif isinstance(line, ours.Text):
                 self._said(ns, line.text.encode(), row)
             else:
+                if isinstance(line, ours.Begun):
+                    self.tick = line.tick
                 self._coverage.own(ns, line)
         except (msgspec.MsgspecError, Impossible) as error:
             self._unusable.add(ns, str(error))
+
+    @property
+    def trades(self) -> int:
+        """Trades of the streams, repetitions included."""
+        return len(self._trades)
 
     # Rows
 

@@ -29,6 +29,7 @@ class Heartbeat(Struct, frozen=True):
 
     version: Annotated[str, Meta(description="of Vostok")]
     instrument: Annotated[str, Meta(description="venue.market.BASE-QUOTE")]
+    tick: Annotated[str, Meta(description="what a trade is: agg_trade or trade")]
     exchange: Annotated[str, Meta(description="where: binance, testnet, embedded")]
     url: Annotated[str, Meta(description="of its REST API")]
     host: Annotated[str, Meta(description="machine that records")]
