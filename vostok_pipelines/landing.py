@@ -10,11 +10,10 @@ nothing happened gets an empty part: the file vouches for the silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 
@@ -34,20 +33,10 @@ from vostok_core.market.days import (
 )
 from vostok_core.market.instrument import Instrument
 from vostok_core.times import DAY, day_of, parse_interval
-from vostok_pipelines.sources import binance, generic, klines, kraken
-from vostok_pipelines.sources.common import Source, SourceFile
-
-Kind = Literal["trades", "klines"]
-
-FORMATS: dict[str, Kind | None] = {
-    "binance-aggtrades": "trades",
-    "binance-trades": "trades",
-    "binance-klines": "klines",
-    "kraken-trades": "trades",
-    "csv": None,
-    "parquet": None,
-}
-"""Every format, and what it holds; none where `kind` says so."""
+from vostok_pipelines.sources import binance
+from vostok_pipelines.sources.common import PLAIN, Notation, Source, SourceFile
+from vostok_pipelines.sources.formats import FORMATS, read_file
+from vostok_pipelines.sources.generic import Kind, parse_columns
 
 
 @dataclass(frozen=True)
@@ -81,6 +70,7 @@ def land(
     *,
     kind: Kind | None = None,
     columns: Mapping[str, str] | str | None = None,
+    notation: Notation = PLAIN,
     since: date | None = None,
     replace: bool = False,
     beside: Collection[date] = (),
@@ -92,9 +82,10 @@ def land(
         path: The file.
         instrument: Whose trades or klines it holds.
         format: One of `FORMATS`.
-        kind: What a `csv` or `parquet` file holds, trades unless it says klines; of the other
-            formats it may only repeat what they hold.
-        columns: Map of columns of a `csv` or `parquet` file, see `sources.generic`.
+        kind: What a `csv`, `parquet` or `feather` file holds, trades unless it says klines; of the
+            other formats it may only repeat what they hold.
+        columns: Map of columns of such a file, see `sources.generic`.
+        notation: How such a file is written.
         since: The first day to land; the file is read whole all the same.
         replace: Whether what has landed of its days before is out of use from now on.
         beside: Days of which that stays in use all the same, such as those of files before it that
@@ -104,11 +95,11 @@ def land(
         UsageError: Format, kind, columns and instrument don't go together.
         SourceFormatError: The file is not what it claims to be. Nothing was written.
     """
-    holds = check_request(instrument, format, kind, columns)
+    holds = check_request(instrument, format, kind, columns, notation)
     if format.startswith("binance-"):
         binance.check_name(path, instrument)
     source = SourceFile.open(path)
-    content = _read(source, format, holds, columns)
+    content = _read(source, instrument, format, holds, columns, notation)
     return _write(lake, source, instrument, holds, content, since, replace=replace, beside=beside)
 
 
@@ -146,7 +137,7 @@ def land_from_archive(lake: Lake, root: Path | None, instrument: Instrument, day
         before = {_name(part): part for part in parts_in_use(parts)}.get(name)
         if before is None or (before.code_version == LANDING_VERSION and ARCHIVE in before.inputs):
             return True
-    content = _read(source, format_, holds, None)
+    content = _read(source, instrument, format_, holds)
     found = [day_of(number * DAY) for number in _day_numbers(content).unique().sort()]
     if found != [day]:
         raise SourceFormatError(
@@ -225,6 +216,7 @@ def check_request(
     format_: str,
     kind: Kind | None,
     columns: Mapping[str, str] | str | None,
+    notation: Notation = PLAIN,
 ) -> Kind:
     """What files of a format hold, if they can be of the instrument.
 
@@ -234,12 +226,19 @@ def check_request(
     """
     if format_ not in FORMATS:
         raise UnknownName.of("format", format_, FORMATS)
-    holds: Kind = FORMATS[format_] or kind or "trades"
+    known = FORMATS[format_]
+    holds: Kind = known.holds or kind or "trades"
     if kind is not None and kind != holds:
         raise UsageError(f"{format_} files hold {holds}, not {kind}", hint="leave --kind out")
-    if columns is not None and FORMATS[format_] is not None:
+    if columns is not None and known.read is not None:
         raise UsageError(
             f"{format_} files have known columns", hint="leave --columns out, or use --format csv"
+        )
+    if notation != PLAIN and known.read is not None:
+        raise UsageError(
+            f"it is known how {format_} files are written",
+            hint="leave --separator, --decimal, --encoding, --skip-lines and --sides out, or use "
+            "--format csv",
         )
     tick = instrument.tick
     if holds == "klines":
@@ -254,27 +253,27 @@ def check_request(
             f"{instrument.id} has no ticks, and the file holds trades",
             hint='say tick = "trade" or "agg_trade" for it in vostok.toml',
         )
-    given = {"binance-aggtrades": "agg_trade", "binance-trades": "trade", "kraken-trades": "trade"}
-    if given.get(format_, tick) != tick:
+    given = FORMATS[format_].tick or tick
+    if given != tick:
         raise UsageError(
-            f"a tick of {instrument.id} is declared as {tick}, and {format_} files hold "
-            f"{given[format_]}s",
+            f"a tick of {instrument.id} is declared as {tick}, and {format_} files hold {given}s",
             hint="see whether --format is that of the file; ids of the two don't mix, so if it is, "
-            f'ingest the other kind of file, or say tick = "{given[format_]}" in vostok.toml',
+            f'ingest the other kind of file, or say tick = "{given}" in vostok.toml',
         )
     return holds
 
 
 def _read(
-    source: SourceFile, format_: str, holds: Kind, columns: Mapping[str, str] | str | None
+    source: SourceFile,
+    instrument: Instrument,
+    format_: str,
+    holds: Kind,
+    columns: Mapping[str, str] | str | None = None,
+    notation: Notation = PLAIN,
 ) -> Source:
     if isinstance(columns, str):
-        columns = generic.parse_columns(columns)
-    if format_ in _READERS:
-        content = _READERS[format_](source)
-    else:
-        file_format: Literal["csv", "parquet"] = "parquet" if format_ == "parquet" else "csv"
-        content = generic.read(source, file_format, holds, columns or {})
+        columns = parse_columns(columns)
+    content = read_file(source, instrument, format_, holds, columns, notation)
     if content.interval not in (None, KLINE_INTERVAL):
         raise SourceFormatError(
             f"the file holds klines of {content.interval}, and bars are built from klines of "
@@ -284,14 +283,6 @@ def _read(
             "built from them ([bars] intervals in vostok.toml)",
         )
     return content
-
-
-_READERS: dict[str, Callable[[SourceFile], Source]] = {
-    "binance-aggtrades": binance.read_agg_trades,
-    "binance-trades": binance.read_trades,
-    "binance-klines": klines.read_binance,
-    "kraken-trades": kraken.read_trades,
-}
 
 
 def _write(

@@ -15,7 +15,14 @@ import polars as pl
 
 from vostok_core.errors import SourceFormatError
 from vostok_core.market.instrument import Instrument
-from vostok_pipelines.sources.common import Field, Layout, Source, SourceFile, parse
+from vostok_pipelines.sources.common import (
+    Delimited,
+    Field,
+    Layout,
+    Source,
+    SourceFile,
+    parse,
+)
 from vostok_pipelines.sources.frames import trades_frame, whole_times
 
 _AGG_FIELDS = (
@@ -95,6 +102,7 @@ def read_agg_trades(source: SourceFile) -> Source:
         buyer_maker=pl.col("is_buyer_maker"),
         first_id=pl.col("first_trade_id"),
         last_id=pl.col("last_trade_id"),
+        **_best_match(parsed),
     )
     return Source(frame)
 
@@ -116,8 +124,15 @@ def read_trades(source: SourceFile) -> Source:
         whole_times(parsed, "time"),
         trade_id=pl.col("trade_id"),
         buyer_maker=pl.col("is_buyer_maker"),
+        **_best_match(parsed),
     )
     return Source(frame)
+
+
+def _best_match(parsed: Delimited) -> dict[str, pl.Expr]:
+    """The last column of spot's files; USD-M's don't have it."""
+    there = "is_best_match" in parsed.frame.columns
+    return {"best_match": pl.col("is_best_match")} if there else {}
 
 
 def archive_file(root: Path | None, instrument: Instrument, day: date) -> Path | None:

@@ -1,0 +1,53 @@
+"""Whether a file is of the instrument that it is ingested for."""
+
+from __future__ import annotations
+
+import re
+
+from vostok_core.errors import UsageError
+from vostok_core.market.instrument import Instrument
+from vostok_pipelines.sources.common import Delimited
+from vostok_pipelines.sources.text import shortened
+
+_SAME = {"XBT": "BTC", "XDG": "DOGE"}
+"""Names of currencies that some exchanges write otherwise."""
+
+
+def same_symbol(symbol: str, instrument: Instrument) -> bool:
+    """Whether an exchange's symbol, such as `BTC-USDT` or `XBTUSD`, means the instrument's pair."""
+    plain = re.sub(r"[^A-Z0-9]", "", symbol.upper())
+    base, quote = (_names(currency) for currency in (instrument.id.base, instrument.id.quote))
+    return any(plain == b + q for b in base for q in quote)
+
+
+def _names(currency: str) -> set[str]:
+    name = _SAME.get(currency.upper(), currency.upper())
+    return {name} | {other for other, same in _SAME.items() if same == name}
+
+
+def require_symbol(parsed: Delimited, column: str, instrument: Instrument) -> str:
+    """The symbol that all rows are of, if it is the instrument's.
+
+    Raises:
+        SourceFormatError: Rows are of another, or of several.
+    """
+    symbol = str(parsed.frame[column][0] or "")
+    if not same_symbol(symbol, instrument):
+        raise parsed.refuse(
+            0, f"{column} is {shortened(symbol)!r}, which is not that of {instrument.id}"
+        )
+    parsed.require(parsed.frame[column] == symbol, column, f"{symbol} like the first line's")
+    return symbol
+
+
+def require_venue(instrument: Instrument, venues: tuple[str, ...], who: str) -> None:
+    """Check that a file that can only be of one exchange is ingested for an instrument of it.
+
+    Raises:
+        UsageError: It isn't.
+    """
+    if not instrument.id.venue.lower().startswith(venues):
+        raise UsageError(
+            f"{who} and the venue of {instrument.id} is {instrument.id.venue}",
+            hint=f"name an instrument whose venue is {venues[0]}, or the format of the file",
+        )
