@@ -240,6 +240,12 @@ def check_request(
             hint="leave --separator, --decimal, --encoding, --skip-lines and --sides out, or use "
             "--format csv",
         )
+    if known.venues and not instrument.id.venue.lower().startswith(known.venues):
+        raise UsageError(
+            f"{format_} files are of another exchange than {instrument.id}",
+            hint=f"name an instrument whose venue begins with {known.venues[0]}, or the format of "
+            "the file",
+        )
     tick = instrument.tick
     if holds == "klines":
         if tick != "none":
@@ -253,7 +259,7 @@ def check_request(
             f"{instrument.id} has no ticks, and the file holds trades",
             hint='say tick = "trade" or "agg_trade" for it in vostok.toml',
         )
-    given = FORMATS[format_].tick or tick
+    given = known.tick or tick
     if given != tick:
         raise UsageError(
             f"a tick of {instrument.id} is declared as {tick}, and {format_} files hold {given}s",

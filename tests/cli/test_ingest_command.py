@@ -226,7 +226,7 @@ def test_ingest_that_cannot_be_meant_is_told_and_writes_nothing(
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("day.zip", b"<!DOCTYPE html><html>Not Found</html>", "a server's answer was saved"),
+        ("day.zip", b"<!DOCTYPE html><html>Not Found</html>", "a server's answer may"),
         ("day.csv", b'{"code":-1121,"msg":"Invalid symbol."}', 'JSON: {"code":-1121,'),
         ("day.csv", b"PAR1 and so on", "this is a Parquet file"),
         ("day.ZIP", bytes(range(128, 255)), "damaged or cut off"),

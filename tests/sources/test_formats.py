@@ -21,7 +21,7 @@ from vostok_pipelines.sources import binance, generic, klines, kraken
 from vostok_pipelines.sources.common import SourceFile
 
 NOW = 1_736_121_600_000_000  # 2025-01-06 in microseconds
-PACKINGS = st.sampled_from(["csv", "zip", "csv.gz"])
+PACKINGS = st.sampled_from(["csv", "zip", "csv.gz", "csv.zst", "csv.bz2", "csv.xz", "zip of gz"])
 PRICE = st.decimals("0.00000001", "100000", places=8).map(str)
 TRADE = st.tuples(
     st.integers(0, 10**12),
@@ -266,30 +266,3 @@ def test_every_price_of_a_real_file_is_the_nearest_double(shared: Path):
         int(Decimal(line.split(",")[0]).scaleb(6).quantize(Decimal(1), ROUND_HALF_UP))
         for line in lines
     ]
-
-
-@pytest.mark.shared_data
-def test_real_files_of_other_exchanges_are_read_with_a_map(shared: Path):
-    ticks = shared / "ticks"
-    nautilus = generic.read(
-        SourceFile.open(ticks / "misc" / "nautilus-binance-btcusdt-trades.parquet"),
-        "parquet",
-        "trades",
-        generic.parse_columns("id=trade_id,ts=timestamp,qty=quantity,side=buyer_maker"),
-    ).frame
-    bbgo = generic.read(
-        SourceFile.open(ticks / "misc" / "bbgo-FXSUSDT-2023-11-17.csv"),
-        "csv",
-        "trades",
-        generic.parse_columns("id=1,side=2,qty=3,price=4,ts=5"),
-    ).frame
-    freqtrade = generic.read(
-        SourceFile.open(ticks / "freqtrade" / "orderflow" / "public_trades_list.csv"),
-        "csv",
-        "trades",
-        generic.parse_columns("id=id,ts=timestamp,qty=amount"),
-    ).frame
-    assert (nautilus.height, bbgo.height, freqtrade.height) == (2001, 3600, 1000)
-    assert (nautilus["price"][0], nautilus["buyer_maker"][0]) == (39432.48, True)
-    assert (bbgo["price"][0], bbgo["buyer_maker"][0]) == (7.503, True)
-    assert (freqtrade["price"][0], freqtrade["buyer_maker"][0]) == (1666.8, False)

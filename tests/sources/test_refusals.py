@@ -45,33 +45,6 @@ def refused(name: str, data: bytes) -> str:
     return str(caught.value)
 
 
-@pytest.mark.shared_data
-@pytest.mark.parametrize("name", READERS)
-@pytest.mark.parametrize(
-    "file",
-    [
-        "bbgo-FXSUSDT-2023-11-17.csv",
-        "bybit-FXSUSDT-ticks-2023-10-10.csv",
-        "nautilus-binance-btcusdt-trades.parquet",
-        "okex-BTC-USDT-aggtrades-2023-11-18.csv",
-        "tardis-bitmex_trades_XBTUSD.csv",
-    ],
-)
-def test_a_real_file_of_another_layout_is_refused_under_every_format(shared, name, file):
-    path = shared / "ticks" / "misc" / file
-    with pytest.raises(SourceFormatError) as caught:
-        READERS[name][0](SourceFile.open(path))
-    assert caught.value.where == str(path)
-    assert caught.value.hint
-
-
-@pytest.mark.shared_data
-def test_files_without_a_taker_side_are_refused_with_the_reason(shared):
-    for file in ("freqtrade/kraken/trades_csv/BCHEUR.csv", "bitcoincharts/bitstampUSD.csv"):
-        with pytest.raises(SourceFormatError, match="no taker side"):
-            kraken.read_trades(SourceFile.open(shared / "ticks" / file))
-
-
 @pytest.mark.parametrize("claimed", READERS)
 @pytest.mark.parametrize("real", [name for name, (_, text) in READERS.items() if text])
 def test_each_format_is_refused_under_the_name_of_every_other(claimed, real):

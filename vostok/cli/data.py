@@ -171,7 +171,7 @@ def ingest(
     if source is not None:
         check_request(chosen, source, kind, mapping, notation)
     for file in files:
-        look(file, source)
+        look(file, source, encoding)
     if not land_only:
         launcher.check()
     lake = project.open_lake()
@@ -306,25 +306,24 @@ def notation_of(
     )
 
 
-def look(path: Path, source: Source | None) -> None:
+def look(path: Path, source: Source | None, encoding: str | None) -> None:
     """Refuse a file that can be seen at once to be no data file, before anything is written.
 
     Args:
         path: The file.
         source: The format that it is said to have.
+        encoding: What its text is said to be encoded in.
 
     Raises:
-        SourceFormatError: It is empty, or no text, and no packing nor what it is said to be.
+        SourceFormatError: It is empty, can't be unpacked, or doesn't begin as text does.
     """
-    from vostok_pipelines.sources.packed import packing
-    from vostok_pipelines.sources.text import HEAD, check_head
+    from vostok_pipelines.sources.text import blocks
 
     with path.open("rb") as file:
-        head = file.read(HEAD)
-    if not head.strip():
-        raise SourceFormatError("the file is empty", where=path, hint="download it again")
-    if packing(head) is None and source not in ("parquet", "feather"):
-        check_head(head, path)
+        if source not in ("parquet", "feather"):
+            next(blocks(file, path, encoding, size=1))
+        elif not file.read(1):
+            raise SourceFormatError("the file is empty", where=path, hint="download it again")
 
 
 def days_of(texts: Iterable[str]) -> list[date]:

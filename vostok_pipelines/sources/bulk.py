@@ -48,10 +48,14 @@ def read_bitcoincharts(source: SourceFile) -> Source:
 
 def _read(source: SourceFile, layout: Layout) -> Source:
     parsed = parse(source, (layout,))
-    require_positive(parsed)
+    require_positive(parsed, "price")
+    fine = pl.col("qty").is_finite() & (pl.col("qty") >= 0)
+    parsed.require(fine, "qty", "a finite number, 0 or above")
     times = decimal_times(parsed, "time")
     rows = parsed.frame.select("price", "qty", ts=times).sort("ts", maintain_order=True)
+    rows = rows.filter(pl.col("qty") > 0)
     minutes, away = _whole_minutes(_minutes(rows))
+    nothing = parsed.frame.height - rows.height
     if minutes.is_empty():
         raise SourceFormatError(
             "the file holds no minute of which it is known to have all trades",
@@ -61,8 +65,10 @@ def _read(source: SourceFile, layout: Layout) -> Source:
     made = replace(parsed, frame=minutes)
     extra = {name: pl.col(name) for name in ("quote_volume", "trades")}
     frame = klines_frame(made, minutes["ts"] - MINUTE, "1m", **extra)
-    made_of = f"{parsed.frame.height} trades without the taker's side became {frame.height} klines"
+    made_of = f"{rows.height} trades without the taker's side became {frame.height} klines"
     warnings = [f"{made_of}, whose buy_volume is not known"]
+    if nothing:
+        warnings.append(f"{nothing} trades of quantity 0 were left out")
     if away:
         edges = "the minutes of its first and last trade, inside of which it may begin or end"
         warnings.append(f"{away} minutes were left out, of {edges}")
@@ -78,9 +84,9 @@ def _minutes(rows: pl.DataFrame) -> pl.DataFrame:
     ts = rows["ts"].to_numpy()
     price, qty = rows["price"].to_numpy(), rows["qty"].to_numpy()
     side, ids = np.zeros(ts.size, dtype=np.bool_), np.zeros(ts.size, dtype=np.int64)
-    made: list[np.ndarray] = []
+    made = [np.empty((0, len(BAR_FIELDS)))]
     days, starts = np.unique(ts // DAY, return_index=True)
-    for day, first, end in zip(days, starts, [*starts[1:], ts.size], strict=True):
+    for day, first, end in zip(days, starts, [*starts[1:], ts.size], strict=False):
         part = slice(first, end)
         builder = BarBuilder(MINUTE, 1.0, int(day) * DAY)
         bars = builder.push(
@@ -94,7 +100,9 @@ def _minutes(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _whole_minutes(minutes: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     """Those of which the file has all trades, and how many others there are."""
+    if minutes.is_empty():
+        return minutes, 0
     begins = int(minutes["ts"][0]) % DAY == MINUTE
     ends = int(minutes["ts"][-1]) % DAY == 0
-    kept = minutes.slice(0 if begins else 1, minutes.height - (not begins) - (not ends))
+    kept = minutes[0 if begins else 1 : minutes.height if ends else -1]
     return kept, minutes.height - kept.height

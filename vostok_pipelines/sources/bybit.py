@@ -21,7 +21,7 @@ from vostok_pipelines.sources.frames import (
     trades_without_ids,
     whole_times,
 )
-from vostok_pipelines.sources.instruments import require_symbol, require_venue
+from vostok_pipelines.sources.instruments import require_symbol
 
 _DERIVATIVES = (
     Field("timestamp", pl.String),
@@ -55,10 +55,9 @@ def read_trades(source: SourceFile, instrument: Instrument) -> Source:
     """Read a file of trades.
 
     Raises:
-        UsageError: The instrument is of another venue or market.
+        UsageError: The instrument is of another market.
         SourceFormatError: The file is not one, or is of another symbol.
     """
-    require_venue(instrument, ("bybit",), "the file is of Bybit's archive")
     parsed = parse(source, TRADES)
     is_spot = "symbol" not in parsed.frame.columns
     if is_spot != (instrument.id.market == "spot"):

@@ -115,6 +115,10 @@ def _require_names(source: SourceFile, names: list[str], wanted: list[str]) -> N
         require_name(source, name, names, "the file")
 
 
+_TRADES = "ts=time,price=price,qty=amount,side=type"
+_BARS = "ts=time,open=open,high=high,low=low,close=close,volume=volume"
+
+
 def require_name(source: SourceFile, name: str, names: list[str], who: str) -> int:
     """Where a column stands among those of a file.
 
@@ -124,11 +128,12 @@ def require_name(source: SourceFile, name: str, names: list[str], who: str) -> i
     if names.count(name) == 1:
         return names.index(name)
     problem = "has several columns" if name in names else "has no column"
+    bars = {"open", "high", "low", "close"} <= {each.lower() for each in names}
     raise SourceFormatError(
         f"{who} {problem} called {name!r}; it has {shortened(', '.join(names), 200)}",
         where=source.path,
-        hint='map its columns, such as --columns "ts=time,price=price,qty=amount,side=type", '
-        "or by position where there is no header",
+        hint=f'map its columns, such as --columns "{_BARS if bars else _TRADES}", '
+        + ("of --kind klines" if bars else "or by position where there is no header"),
     )
 
 

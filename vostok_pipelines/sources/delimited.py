@@ -36,8 +36,9 @@ class Field:
     wanted: bool = True
 
     def is_called(self, text: str) -> bool:
-        """Whether a header means this column."""
-        return _plain(text) in {_plain(name) for name in (self.name, *self.aliases)}
+        """Whether a header means this column; a slash may part its name from another tongue's."""
+        names = {_plain(name) for name in (self.name, *self.aliases)}
+        return _plain(text) in names or _plain(text.partition("/")[0]) in names
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Used only to say what was found in place of what was expected.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 _TARDIS = "exchange,symbol,timestamp,local_timestamp,"
 _BY_HEADER = (
@@ -21,15 +20,15 @@ _BY_HEADER = (
 )
 _BY_LINE = (
     (re.compile(r"\d{13,19} [{\[]"), "a capture of WebSocket messages"),
-    (re.compile(r"(https?|wss?)://\S+ -> [\d.]+: "), "a capture of answers and messages"),
+    (re.compile(r"(https?|wss?)://\S+ <?-> [\d.]+"), "a capture of answers and messages"),
     (re.compile(r"[0-9a-f]{64}\s+\*?\S"), "a checksum of another file"),
 )
 
 
-def called(lines: Sequence[str]) -> str | None:
-    """What a file is called that begins with some lines, if it is one of these."""
-    first = lines[0].lower().replace(" ", "") if lines else ""
+def called(beginning: str) -> str | None:
+    """What a text is called by its beginning, if it is one of these."""
+    plain = beginning.lstrip("\ufeff").lower()
     for header, name in _BY_HEADER:
-        if first.startswith(header.lower()):
+        if plain.startswith(header):
             return name
-    return next((name for form, name in _BY_LINE if lines and form.match(lines[0])), None)
+    return next((name for form, name in _BY_LINE if form.match(plain)), None)

@@ -45,12 +45,14 @@ class FileFormat:
         layouts: The columns that they may have; none where these have to be said.
         read: What reads one; none where columns have to be said.
         tick: What one trade in it is; none if it can be either.
+        venues: What the name of its exchange's venue begins with; none if it can be of any.
     """
 
     holds: Kind | None
     layouts: tuple[Layout, ...] = ()
     read: Reader | None = None
     tick: Literal["agg_trade", "trade"] | None = None
+    venues: tuple[str, ...] = ()
 
 
 def _of_any(read: Callable[[SourceFile], Source]) -> Reader:
@@ -67,8 +69,8 @@ FORMATS: dict[str, FileFormat] = {
     "kraken-trades": FileFormat("trades", (kraken.TRADES,), _of_any(kraken.read_trades), "trade"),
     "kraken-bulk": FileFormat("klines", (bulk.KRAKEN,), _of_any(bulk.read_kraken)),
     "kraken-ohlcvt": FileFormat("klines", (klines.KRAKEN,), _of_any(klines.read_kraken)),
-    "bybit-trades": FileFormat("trades", bybit.TRADES, bybit.read_trades, "trade"),
-    "okx-trades": FileFormat("trades", okx.TRADES, okx.read_trades, "trade"),
+    "bybit-trades": FileFormat("trades", bybit.TRADES, bybit.read_trades, "trade", ("bybit",)),
+    "okx-trades": FileFormat("trades", okx.TRADES, okx.read_trades, "trade", ("okx", "okex")),
     "tardis-trades": FileFormat("trades", (tardis.TRADES,), tardis.read_trades, "trade"),
     "bitcoincharts": FileFormat("klines", (bulk.BITCOINCHARTS,), _of_any(bulk.read_bitcoincharts)),
     "csv": FileFormat(None),
@@ -110,7 +112,7 @@ def read_file(
         raise
 
 
-_LOOKED_AT = 20
+_LOOKED_AT = 200
 """Lines by which a file is recognized."""
 
 
@@ -119,30 +121,32 @@ def _better_hint(
 ) -> str | None:
     """What to do about a file that isn't of its format, if it is known for something else."""
     try:
-        lines = source.lines(_LOOKED_AT, notation.encoding)
+        name = elsewhere.called(source.beginning())
+        lines = [] if name else source.lines(_LOOKED_AT, notation.encoding)
     except SourceFormatError:
         return None
-    name = elsewhere.called(lines)
     if name is not None:
-        return f"the file looks like {name}, which are no trades or klines and are not read"
+        return f"the file looks like {name}: it holds no trades and no klines, and is not read"
     head = SourceFile(source.path, "\n".join(lines).encode())
-    asked = FORMATS[format_]
-    if asked.read is not None and _fits(head, instrument, asked):
+    if _fitting(head, instrument, FORMATS[format_]) is not None:
         return None
     for other, known in FORMATS.items():
-        if other != format_ and known.read is not None and _fits(head, instrument, known):
-            layout = parse(head, known.layouts).layout
+        layout = _fitting(head, instrument, known)
+        if layout is not None:
             return f"the file looks like {layout.name}: name --format {other}"
     return None
 
 
-def _fits(head: SourceFile, instrument: Instrument, known: FileFormat) -> bool:
-    """Whether the first lines of a file are of a format."""
-    assert known.read is not None
+def _fitting(head: SourceFile, instrument: Instrument, known: FileFormat) -> Layout | None:
+    """Which layout of a format the first lines of a file have, if any."""
+    if known.read is None:
+        return None
     try:
-        known.read(head, instrument)
+        layout = parse(head, known.layouts).layout
+        if not layout.has_header:
+            known.read(head, instrument)
     except UsageError:  # of another instrument, but of the format
-        return True
+        return layout
     except SourceFormatError:
-        return False
-    return True
+        return None
+    return layout

@@ -106,7 +106,7 @@ def trades_frame(parsed: Delimited, ts: pl.Series, **columns: pl.Expr | pl.Serie
         SourceFormatError: A price or quantity is not finite and above 0, or an id is negative.
     """
     require_positive(parsed)
-    frame = parsed.frame.with_columns(**columns).with_columns(
+    frame = parsed.frame.select("price", "qty", **columns).with_columns(
         ts=ts.cast(TIME), row=pl.int_range(pl.len(), dtype=pl.Int64)
     )
     ids = [name for name in ("trade_id", "first_id", "last_id") if name in columns]
@@ -185,11 +185,13 @@ def klines_frame(
             a bar doesn't open on a multiple of the interval.
     """
     length = parse_interval(interval)
-    require_positive(parsed, "open", "high", "low", "close")
+    prices = ("open", "high", "low", "close")
+    require_positive(parsed, *prices)
     top, bottom = pl.max_horizontal("open", "close"), pl.min_horizontal("open", "close")
     parsed.require(pl.col("high") >= top, "high", "at or above open and close")
     parsed.require(pl.col("low") <= bottom, "low", "at or below open and close")
-    frame = parsed.frame.with_columns(**columns).with_columns(ts=(opens + length).cast(TIME))
+    frame = parsed.frame.select(*prices, "volume", **columns)
+    frame = frame.with_columns(ts=(opens + length).cast(TIME))
     checked = replace(parsed, frame=frame)
     for name in ("volume", *columns):
         fine = pl.col(name) >= 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from vostok_core.errors import UsageError
 from vostok_core.market.instrument import Instrument
 from vostok_pipelines.sources.common import Delimited
 from vostok_pipelines.sources.text import shortened
@@ -38,16 +37,3 @@ def require_symbol(parsed: Delimited, column: str, instrument: Instrument) -> st
         )
     parsed.require(parsed.frame[column] == symbol, column, f"{symbol} like the first line's")
     return symbol
-
-
-def require_venue(instrument: Instrument, venues: tuple[str, ...], who: str) -> None:
-    """Check that a file that can only be of one exchange is ingested for an instrument of it.
-
-    Raises:
-        UsageError: It isn't.
-    """
-    if not instrument.id.venue.lower().startswith(venues):
-        raise UsageError(
-            f"{who} and the venue of {instrument.id} is {instrument.id.venue}",
-            hint=f"name an instrument whose venue is {venues[0]}, or the format of the file",
-        )

@@ -16,7 +16,7 @@ from vostok_core.errors import SourceFormatError, UsageError
 from vostok_core.market.instrument import Instrument
 from vostok_pipelines.sources.common import Field, Layout, Source, SourceFile, parse
 from vostok_pipelines.sources.frames import trades_without_ids, whole_times
-from vostok_pipelines.sources.instruments import require_symbol, require_venue, same_symbol
+from vostok_pipelines.sources.instruments import require_symbol, same_symbol
 
 _ID = Field("trade_id", pl.Int64)
 _SIDE = Field("side", pl.String)
@@ -37,10 +37,9 @@ def read_trades(source: SourceFile, instrument: Instrument) -> Source:
     """Read a file of trades.
 
     Raises:
-        UsageError: The instrument is of another venue, or of derivatives.
+        UsageError: The instrument is one of derivatives.
         SourceFormatError: The file is not one, or is of another symbol.
     """
-    require_venue(instrument, ("okx", "okex"), "the file is of OKX's archive")
     if instrument.id.market != "spot":
         raise UsageError(
             f"the sizes of OKX's derivatives are in contracts, and the market of {instrument.id} "

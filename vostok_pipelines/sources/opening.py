@@ -130,6 +130,14 @@ class SourceFile:
         """
         return b"".join(pieces(self._file, self.path)) if self.is_packed else self.data
 
+    def beginning(self) -> str:
+        """How what the file holds begins, whatever it is.
+
+        Raises:
+            SourceFormatError: The packing is damaged from the start, or holds several files.
+        """
+        return next(pieces(self._file, self.path), b"")[:_FIRST].decode("utf-8", "replace")
+
     @property
     def is_packed(self) -> bool:
         """Whether it is packed in something that is unpacked here."""

@@ -54,12 +54,13 @@ def pieces(file: BinaryIO, path: Path) -> Iterator[bytes]:
         kind = packing(head)
         if kind is None:
             return found
-        if depth == _DEEPEST or (depth and kind == "zip"):
-            what = "a zip archive" if kind == "zip" else f"something in {kind}"
+        if depth and kind == "zip":
             raise SourceFormatError(
-                f"it is packed {depth} times over, and inside is {what}",
-                where=path,
-                hint="unpack it first",
+                "a zip archive lies inside another packing", where=path, hint="unpack it first"
+            )
+        if depth == _DEEPEST:
+            raise SourceFormatError(
+                f"it is packed more than {_DEEPEST} times over", where=path, hint="unpack it first"
             )
         found = _unzipped(file, path) if kind == "zip" else _STREAMS[kind](found, path)
         found = _limited(found, size, path)
@@ -270,12 +271,33 @@ def _unpacked_by(
     return unpacked
 
 
+class _Piped(io.RawIOBase):
+    """Pieces as a file that is read from beginning to end."""
+
+    def __init__(self, found: Iterator[bytes]) -> None:
+        self._found = found
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        while size < 0 or len(self._rest) < size:
+            piece = next(self._found, None)
+            if piece is None:
+                break
+            self._rest += piece
+        end = len(self._rest) if size < 0 else size
+        taken, self._rest = self._rest[:end], self._rest[end:]
+        return taken
+
+
 def _unzstd(found: Iterator[bytes], path: Path) -> Iterator[bytes]:
     # Arrow brings Zstandard; imported here, since most files need none of it.
     import pyarrow as pa
 
     try:
-        packed = pa.BufferReader(b"".join(found))
+        packed = pa.PythonFile(_Piped(found), mode="r")
         with pa.CompressedInputStream(packed, "zstd") as stream:
             while piece := stream.read(PIECE):
                 yield piece

@@ -23,7 +23,7 @@ BLOCK = 8 << 20
 LONGEST = 1 << 20
 """A line longer than this is refused: no layout comes near it."""
 
-HEAD = 4096
+_HEAD = 4096
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16's, which it begins with
@@ -148,7 +148,7 @@ def _block(body: bytes, line: int, path: Path) -> Block:
 
 def _too_long(line: int, path: Path) -> SourceFormatError:
     return SourceFormatError(
-        f"line {line} doesn't end within {LONGEST} bytes, or as many blank ones come before it",
+        f"line {line} should end within {LONGEST} bytes, and so should blank lines, and don't",
         where=path,
         hint="look at what the file holds: no layout has such lines",
     )
@@ -160,10 +160,10 @@ def _decoded(found: Iterator[bytes], path: Path, encoding: str | None) -> Iterat
     Raises:
         SourceFormatError: While iterating: it is something else than text.
     """
-    head, found = peek(found, HEAD)
+    head, found = peek(found, _HEAD)
     marked = next((name for mark, name in _BOMS if head.startswith(mark)), None)
     if encoding is None and marked is None:
-        check_head(head, path)
+        _look(head, path)
         return found
     if marked == "utf-8-sig" and encoding is None:
         return _without_mark(found, path)
@@ -171,8 +171,8 @@ def _decoded(found: Iterator[bytes], path: Path, encoding: str | None) -> Iterat
 
 
 def _without_mark(found: Iterator[bytes], path: Path) -> Iterator[bytes]:
-    head, found = peek(found, HEAD)
-    check_head(head.removeprefix(codecs.BOM_UTF8), path)
+    head, found = peek(found, _HEAD)
+    _look(head.removeprefix(codecs.BOM_UTF8), path)
     yield next(found).removeprefix(codecs.BOM_UTF8)
     yield from found
 
@@ -185,7 +185,7 @@ def _transcoded(found: Iterator[bytes], path: Path, encoding: str) -> Iterator[b
             text = decoder.decode(piece)
             if not begun and text:
                 text = text.removeprefix("\ufeff")
-                check_head(text[:HEAD].encode("utf-8", "replace"), path)
+                _look(text[:_HEAD].encode("utf-8", "replace"), path)
                 begun = True
             yield text.encode()
             line += text.count("\n")
@@ -216,12 +216,8 @@ def check_encoding(name: str) -> codecs.CodecInfo:
     return codec
 
 
-def check_head(head: bytes, path: Path) -> None:
+def _look(head: bytes, path: Path) -> None:
     """Refuse what its first bytes show to be no delimited text, and say what it is.
-
-    Args:
-        head: The first `HEAD` bytes, unpacked.
-        path: Where they came from, for errors.
 
     Raises:
         SourceFormatError: They are of something else.
@@ -232,14 +228,11 @@ def check_head(head: bytes, path: Path) -> None:
     start = head.lstrip()
     what = "an HTML or XML page" if start.startswith(b"<") else "JSON"
     if known is None and (what != "JSON" or _JSON.match(start)):
-        hint = "a server's answer was saved in place of the file: check the address it came from, "
-        known = [f"{what}: {_said(start)}", hint + "and download it again"]
+        hint = "a server's answer may have been saved in place of the file: check the address it "
+        known = [f"{what}: {_said(start)}", hint + "came from, and download it again"]
     if known is None and _is_binary(head):
-        known = [
-            "binary",
-            "it was damaged or cut off on the way, or is packed in a way that isn't ",
-        ]
-        known[1] += "known here: download it again, or unpack it first"
+        hint = "it was damaged or cut off on the way, or is packed in a way that isn't known here: "
+        known = ["binary", hint + "download it again, or unpack it first"]
     if known is not None:
         raise SourceFormatError(
             f"delimited text was expected, and this is {known[0]}", where=path, hint=known[1]
