@@ -26,6 +26,7 @@ def follow(format_: str, corpus: Path, seconds: int) -> None:
         fuzzing.must_be_read_or_refused(data, format_, instrument)
 
     limits = [f"-max_total_time={seconds}", "-max_len=4096", f"-dict={words}", "-rss_limit_mb=4096"]
+    limits += [f"-artifact_prefix={corpus}/"]
     atheris.Setup(["fuzz", str(corpus), *limits], one)
     atheris.Fuzz()
 

@@ -164,9 +164,8 @@ def _column(
     except pa.ArrowInvalid as error:
         raise rows.refuse(0, f"{part} should be {needed} in every row ({_words(error)})") from None
     if pa.types.is_float32(column.type) or pa.types.is_decimal(column.type):
-        found = found.cast(
-            pl.Float64
-        )  # from the decimal, which is exact and for floats the shortest
+        # From a decimal, which of a float is the shortest that stands for it.
+        found = found.cast(pl.Float64, strict=False)
     if dtype is None:
         return found
     number = found.cast(dtype, strict=False)

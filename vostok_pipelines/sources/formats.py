@@ -32,6 +32,7 @@ from vostok_pipelines.sources.common import (
     parse,
 )
 from vostok_pipelines.sources.generic import Kind
+from vostok_pipelines.sources.text import shortened
 
 Reader = Callable[[SourceFile, Instrument], Source]
 
@@ -108,8 +109,13 @@ def read_file(
         container: generic.Container = format_  # type: ignore[assignment]
         return generic.read(source, container, holds, columns or {}, notation)
     except SourceFormatError as error:
+        error.what = shortened(error.what, _LONGEST)
         error.hint = _better_hint(source, instrument, format_, notation) or error.hint
         raise
+
+
+_LONGEST = 1000
+"""Characters of what an error says; whatever a file holds, they can be printed."""
 
 
 _LOOKED_AT = 200

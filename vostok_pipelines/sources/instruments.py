@@ -35,5 +35,7 @@ def require_symbol(parsed: Delimited, column: str, instrument: Instrument) -> st
         raise parsed.refuse(
             0, f"{column} is {shortened(symbol)!r}, which is not that of {instrument.id}"
         )
-    parsed.require(parsed.frame[column] == symbol, column, f"{symbol} like the first line's")
+    parsed.require(
+        parsed.frame[column] == symbol, column, f"{shortened(symbol)} like the first line's"
+    )
     return symbol

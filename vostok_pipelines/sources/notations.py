@@ -47,7 +47,7 @@ def _text_times(parsed: Delimited) -> pl.Series:
         whole = text.cast(pl.Int64, strict=False)
         parsed.require(whole.is_not_null(), "ts", "a time since 1970")
         return whole_times(_with(parsed, whole), "ts")
-    if text.head(1).str.contains(r"^[0-9]+\.[0-9]+$").fill_null(value=False).any():
+    if text.head(1).str.contains(r"^[0-9]+(\.[0-9]+)?$").fill_null(value=False).any():
         return decimal_times(parsed, "ts")
     plain = text.str.replace("T", " ", literal=True).str.replace(r"\s*(Z|UTC|\+00:?00)$", "")
     found = plain.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)

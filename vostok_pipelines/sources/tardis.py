@@ -16,7 +16,7 @@ import polars as pl
 
 from vostok_core.errors import SourceFormatError, UsageError
 from vostok_core.market.instrument import Instrument
-from vostok_pipelines.sources.common import Field, Layout, Source, SourceFile, parse
+from vostok_pipelines.sources.common import Delimited, Field, Layout, Source, SourceFile, parse
 from vostok_pipelines.sources.frames import (
     quantities_by_worth,
     trades_frame,
@@ -24,6 +24,7 @@ from vostok_pipelines.sources.frames import (
     whole_times,
 )
 from vostok_pipelines.sources.instruments import require_symbol
+from vostok_pipelines.sources.text import shortened
 
 TRADES = Layout(
     "Tardis trades",
@@ -85,9 +86,7 @@ def read_trades(source: SourceFile, instrument: Instrument) -> Source:
     """
     _check_name(source.path)
     parsed = parse(source, (TRADES,))
-    exchange = str(parsed.frame["exchange"][0] or "")
-    parsed.require(parsed.frame["exchange"] == exchange, "exchange", f"{exchange} as before")
-    symbol = str(parsed.frame["symbol"][0] or "")
+    exchange, symbol = (_only(parsed, name) for name in ("exchange", "symbol"))
     parsed = replace(parsed, frame=parsed.frame.rename({"amount": "qty"}))
     warnings: tuple[str, ...] = ()
     if (exchange, symbol) in _WORTH_ONE:
@@ -95,7 +94,6 @@ def read_trades(source: SourceFile, instrument: Instrument) -> Source:
         _require(instrument, exchange, exchange, None)
         if (instrument.id.base, instrument.id.quote) != pair:
             raise parsed.refuse(0, f"{symbol} of {exchange} is not {instrument.id}")
-        parsed.require(parsed.frame["symbol"] == symbol, "symbol", f"{symbol} as before")
         parsed = quantities_by_worth(parsed, "qty")
         warnings = (f"a contract is worth 1 {pair[1]}: quantities are amounts by the price",)
     elif exchange in _SPOT or exchange in _DERIVATIVES:
@@ -103,8 +101,9 @@ def read_trades(source: SourceFile, instrument: Instrument) -> Source:
         _require(instrument, exchange, venue, market)
         require_symbol(parsed, "symbol", instrument)
     else:
+        what = f"{shortened(symbol)} of {shortened(exchange)}"
         raise SourceFormatError(
-            f"line 2: {symbol} of {exchange} is not known to be traded in its base currency",
+            f"line 2: {what} is not known to be traded in its base currency",
             where=source.path,
             hint="if it is, map its columns: --format csv --columns ts=timestamp,price=price,"
             "qty=amount,side=side; quote_qty=amount if a contract is worth 1 in quote",
@@ -120,6 +119,18 @@ def read_trades(source: SourceFile, instrument: Instrument) -> Source:
         return Source(trades_frame(parsed, ts, trade_id=ids, buyer_maker=side), warnings)
     found = trades_without_ids(parsed, ts, buyer_maker=side)
     return replace(found, warnings=(*warnings, *found.warnings))
+
+
+def _only(parsed: Delimited, column: str) -> str:
+    """The one name that stands in a column.
+
+    Raises:
+        SourceFormatError: There are several.
+    """
+    names = parsed.frame[column]
+    name = str(names[0] or "")
+    parsed.require(names == name, column, f"{shortened(name)} like the first line's")
+    return name
 
 
 def _check_name(path: Path) -> None:
