@@ -93,6 +93,8 @@ def test_a_bad_line_is_named_by_its_number(line, words, header):
         ("kraken-trades", "1.5257e9,17.8,10.0,b,l,", "time should be a decimal number"),
         ("kraken-trades", "1525732119846.3,17.8,10.0,b,l,", "time should be in seconds"),
         ("kraken-trades", ",17.8,10.0,b,l,", "time should be a decimal number, found nothing"),
+        ("kraken-trades", "1525732119.8463,17.8,10.0,b,l", "found 5 columns, expected 6"),
+        ("kraken-trades", '1525732119.8463,17.8,10.0,b,l,5"', "a quotation mark is not closed"),
         (
             "binance-klines",
             "1736121720000,10,9.5,9,10,7,1736121779999,7,5,3,8,0",
@@ -170,6 +172,14 @@ def test_a_file_that_is_no_text_of_trades_is_refused_by_what_it_is(data, words):
         assert words in refused("binance-aggtrades", data)
     else:
         assert words in _refused_on_disk(data)
+
+
+def test_damage_to_a_packing_is_told_before_what_it_does_to_the_text():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a.csv", AGG * 150_000)  # several blocks
+    damaged = buffer.getvalue().replace(b"0.25", b"0x25", 1)
+    assert "the zip is truncated or damaged (a.csv is not" in refused("binance-aggtrades", damaged)
 
 
 def _refused_on_disk(data: bytes) -> str:
