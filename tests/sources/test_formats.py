@@ -88,42 +88,6 @@ def test_single_trades_are_read_to_the_last_bit(packed, rows, packing, header, s
     ]
 
 
-@settings(max_examples=50, deadline=None)
-@given(
-    rows=st.lists(
-        st.tuples(
-            st.integers(1_300_000_000, 4_000_000_000),
-            st.text("0123456789", max_size=12),
-            PRICE,
-            st.sampled_from("bs"),
-        ),
-        min_size=1,
-        max_size=20,
-    ),
-    header=st.booleans(),
-)
-def test_kraken_times_are_the_decimal_text_rounded_to_the_microsecond(rows, header):
-    lines = ["time,price,volume,buy_or_sell,market_or_limit,misc"] if header else []
-    lines += [
-        f"{seconds}{'.' if part else ''}{part},{price},1.5,{side},l,None"
-        for seconds, part, price, side in rows
-    ]
-
-    read = kraken.read_trades(opened("\n".join(lines).encode()))
-
-    # Digits beyond the seventh can't change a half-up rounding.
-    exact = [
-        int(Decimal(f"{seconds}.{part[:7] or 0}").scaleb(6).quantize(Decimal(1), ROUND_HALF_UP))
-        for seconds, part, _, _ in rows
-    ]
-    assert read.frame["ts"].to_physical().to_list() == exact
-    assert read.frame["price"].to_list() == [float(price) for _, _, price, _ in rows]
-    assert read.frame["buyer_maker"].to_list() == [side == "s" for *_, side in rows]
-    assert read.frame["trade_id"].null_count() == len(rows)
-    assert "no trade ids" in read.warnings[0]
-    validate(table("raw_trades"), read.frame, "test")
-
-
 def test_binary_noise_in_kraken_times_is_mended():
     read = kraken.read_trades(opened(b"1525721451.7629998,0.9999,34.0309,b,l,None\n"))
     assert read.frame["ts"].to_physical().to_list() == [1_525_721_451_763_000]

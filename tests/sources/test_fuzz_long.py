@@ -25,7 +25,7 @@ from tests.sources.fuzzing import (
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("format_", TEXTS)
 @settings(
-    max_examples=6_000, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    max_examples=3_000, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 @given(spoiling=SPOILING, how=PACKINGS, before=st.booleans(), notation=NOTATIONS)
 def test_many_spoilt_texts_are_read_or_refused(packed, format_, spoiling, how, before, notation):
@@ -42,7 +42,7 @@ def test_many_spoilt_texts_are_read_or_refused(packed, format_, spoiling, how, b
 @pytest.mark.parametrize("container", ["parquet", "feather"])
 def test_many_spoilt_columnar_files_are_read_or_refused(container: str) -> None:
     """In a process of its own, of limited memory: what is damaged may claim any size."""
-    _run("fuzz_columnar", container, "20000")
+    _run("fuzz_columnar", container, "8000")
 
 
 @pytest.mark.long
@@ -51,7 +51,7 @@ def test_many_spoilt_columnar_files_are_read_or_refused(container: str) -> None:
 def test_inputs_that_follow_the_code_are_read_or_refused(format_: str, tmp_path: Path) -> None:
     """Atheris looks for inputs that reach code which none before has reached."""
     pytest.importorskip("atheris")
-    _run("fuzz_follow", format_, str(tmp_path), "120")
+    _run("fuzz_follow", format_, str(tmp_path), "60")
 
 
 def _run(module: str, *arguments: str) -> None:

@@ -90,6 +90,9 @@ def test_a_bad_line_is_named_by_its_number(line, words, header):
     [
         ("kraken-trades", "1525732119.8463,17.8,10.0,buy,l,", "side should be b or s, found 'buy'"),
         ("kraken-trades", "1525732119.8463,17.8,10.0,b,x,", "order_type should be m or l"),
+        ("kraken-trades", "١٥٢٥٧٣٢١١٩,17.8,10.0,b,l,", "time should be a decimal number, found '١"),
+        ("kraken-trades", "1525732119.٣,17.8,10.0,b,l,", "time should be a decimal number"),
+        ("kraken-trades", "1525732119.8,17.٨,10.0,b,l,", "price should be a number, found '17.٨'"),
         ("kraken-trades", "1.5257e9,17.8,10.0,b,l,", "time should be a decimal number"),
         ("kraken-trades", "1525732119846.3,17.8,10.0,b,l,", "time should be in seconds"),
         ("kraken-trades", ",17.8,10.0,b,l,", "time should be a decimal number, found nothing"),

@@ -131,8 +131,8 @@ def ingest(
       vostok ingest EOSUSD.csv --instrument kraken.spot.EOS-USD --format kraken-trades
       vostok ingest 2017.parquet 2018.parquet --instrument bitfinex.spot.BTC-USD \\
         --format parquet --columns ts=ts_ms
-      vostok ingest trades.csv --instrument mtgox.spot.BTC-USD --format csv --separator ";" \\
-        --decimal , --columns ts=date,qty=amount,side=type --sides bid/ask
+      vostok ingest export.csv --instrument kraken.spot.EOS-USD --format csv \\
+        --separator ";" --decimal , --columns ts=date,qty=amount,side=type --sides bid/ask
       vostok ingest mended.csv --instrument kraken.spot.EOS-USD --format kraken-trades --replace
       vostok ingest --instrument binance.spot.BTC-USDT --absent 2025-01-07 \\
         --absent 2025-02-01..2025-02-03

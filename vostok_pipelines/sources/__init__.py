@@ -1,7 +1,9 @@
 """Readers of source files: one module per kind of source, one checked frame per file.
 
-`common` opens files, parses delimited text into final types and says on which line a file stops
-being what it claims to be; `frames` turns parsed rows into rows of the lake; `binance`, `kraken`,
-`klines` and `generic` know the layouts. Readers never write and never guess: a file that doesn't
-fit raises `SourceFormatError`. docs/sources.md describes every format and what is assumed about it.
+A file goes through `packed` (what it is packed in), `text` (blocks of whole lines in UTF-8),
+`delimited` (rows in their final types, or the line at which it stops being what it claims to be) and
+`frames` (rows of the lake); `columnar` takes the place of the first three for Parquet and Feather.
+`binance`, `kraken`, `bulk`, `klines`, `bybit`, `okx`, `tardis` and `generic` know the layouts, and
+`formats` knows them. Readers never write and never guess: a file that doesn't fit raises
+`SourceFormatError`. docs/sources.md describes every format and what is assumed about it.
 """

@@ -52,8 +52,10 @@ def _read(source: SourceFile, layout: Layout) -> Source:
     fine = pl.col("qty").is_finite() & (pl.col("qty") >= 0)
     parsed.require(fine, "qty", "a finite number, 0 or above")
     times = decimal_times(parsed, "time")
-    rows = parsed.frame.select("price", "qty", ts=times).sort("ts", maintain_order=True)
-    rows = rows.filter(pl.col("qty") > 0)
+    parsed = replace(parsed, frame=parsed.frame.select("price", "qty", ts=times))
+    rows = parsed.frame.filter(pl.col("qty") > 0)
+    if not rows["ts"].is_sorted():
+        rows = rows.sort("ts", maintain_order=True)
     minutes, away = _whole_minutes(_minutes(rows))
     nothing = parsed.frame.height - rows.height
     if minutes.is_empty():

@@ -37,7 +37,7 @@ class Rows(Delimited):
 
     def refuse(self, row: int, what: str) -> SourceFormatError:
         return SourceFormatError(
-            f"row {row + 1}: {what}",
+            f"row {row + self.line}: {what}",
             where=self.source.path,
             hint="check the map of columns (docs/sources.md)",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import polars as pl
@@ -9,6 +10,7 @@ import polars as pl
 from vostok_core.lake.tables import TIME, table
 from vostok_core.times import parse_interval
 from vostok_pipelines.sources.common import Delimited, Source
+from vostok_pipelines.sources.delimited import found_words
 
 EARLIEST_SECOND = 1_230_768_000  # 2009-01-01: Bitcoin's first block
 LATEST_SECOND = 4_102_444_800  # 2100-01-01
@@ -79,14 +81,34 @@ def decimal_times(parsed: Delimited, column: str) -> pl.Series:
     Raises:
         SourceFormatError: A text is no such number, or not between 2009 and 2100.
     """
+    first = parsed.frame[column].head(1).str.extract(r"^\s*([0-9]{1,18})").cast(pl.Int64)
+    unit = unit_of(int(first[0] or 0))
+    return by_slices(parsed, lambda rows: _decimal_times(rows, column, unit))
+
+
+SLICE = 1 << 18
+
+
+def by_slices(parsed: Delimited, made_of: Callable[[Delimited], pl.Series]) -> pl.Series:
+    """A column that is made of the rows of parsed text, so many at once.
+
+    The steps from a text to its value take several times the memory of the text.
+    """
+    found: list[pl.Series] = []
+    for at in range(0, parsed.frame.height, SLICE):
+        rows = parsed.frame.slice(at, SLICE)
+        found.append(made_of(replace(parsed, frame=rows, line=parsed.line + at)))
+    return pl.concat(found, rechunk=True)
+
+
+def _decimal_times(parsed: Delimited, column: str, unit: str | None) -> pl.Series:
     text = parsed.frame[column].str.strip_chars()
-    parsed.require(text.str.contains(r"^\d{1,18}(\.\d+)?$"), column, "a decimal number")
+    parsed.require(text.str.contains(r"^[0-9]{1,18}(\.[0-9]+)?$"), column, "a decimal number")
     halves = text.str.split_exact(".", 1).struct.rename_fields(["whole", "part"]).struct.unnest()
     whole: pl.Series = halves["whole"].cast(pl.Int64)
-    unit = unit_of(int(whole[0]))
     if unit not in ("seconds", "milliseconds"):
         rule = "a time since 1970 in seconds or milliseconds, from 2009 to 2100"
-        raise parsed.refuse(0, f"{column} should be {rule}, found {text[0]!r}")
+        raise parsed.refuse(0, f"{column} should be {rule}, {found_words(text[0])}")
     parsed.require(_inside(whole, unit), column, f"in {unit}, {_SPAN}, like the first line's")
     digits, scale = (6, 1_000_000) if unit == "seconds" else (3, 1_000)
     part = halves["part"].fill_null("").str.pad_end(digits + 1, "0").str.slice(0, digits + 1)

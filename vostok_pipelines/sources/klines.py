@@ -23,7 +23,7 @@ BINANCE = Layout(
         Field("count", pl.Int64, ("number_of_trades", "trades")),
         Field("taker_buy_volume", pl.Float64, ("taker_buy_base_asset_volume",)),
         Field("taker_buy_quote_volume", pl.Float64, ("taker_buy_quote_asset_volume",)),
-        Field("ignore", pl.String),
+        Field("ignore", pl.String, wanted=False),
     ),
 )
 

@@ -8,16 +8,15 @@ import polars as pl
 
 from vostok_core.lake.tables import TIME
 from vostok_pipelines.sources.common import Delimited
-from vostok_pipelines.sources.frames import UNITS, decimal_times, times_in, unit_of, whole_times
+from vostok_pipelines.sources.frames import (
+    UNITS,
+    by_slices,
+    decimal_times,
+    times_in,
+    unit_of,
+    whole_times,
+)
 
-_BUYER_MAKER = {
-    "buy": False,
-    "b": False,
-    "sell": True,
-    "s": True,
-    "true": True,
-    "false": False,
-}
 _SIDES = (("buy", "sell"), ("b", "s"), ("true", "false"))
 _EXACT = 2**53
 
@@ -42,21 +41,29 @@ def times(parsed: Delimited) -> pl.Series:
 
 
 def _text_times(parsed: Delimited) -> pl.Series:
-    text = parsed.frame["ts"].str.strip_chars()
-    if text.str.contains(r"^[0-9]+$").all():
-        whole = text.cast(pl.Int64, strict=False)
-        parsed.require(whole.is_not_null(), "ts", "a time since 1970")
+    text = parsed.frame["ts"]
+    if text.str.contains(r"^\s*[0-9]+\s*$").all():
+        whole = by_slices(parsed, _whole)
         return whole_times(_with(parsed, whole), "ts")
-    if text.head(1).str.contains(r"^[0-9]+(\.[0-9]+)?$").fill_null(value=False).any():
+    if text.head(1).str.contains(r"^\s*[0-9]+(\.[0-9]+)?\s*$").fill_null(value=False).any():
         return decimal_times(parsed, "ts")
-    plain = text.str.replace("T", " ", literal=True).str.replace(r"\s*(Z|UTC|\+00:?00)$", "")
+    dates = by_slices(parsed, _dates)
+    return times_in(_with(parsed, dates), "ts", "microseconds")
+
+
+def _whole(parsed: Delimited) -> pl.Series:
+    whole = parsed.frame["ts"].str.strip_chars().cast(pl.Int64, strict=False)
+    parsed.require(whole.is_not_null(), "ts", "a time since 1970")
+    return whole
+
+
+def _dates(parsed: Delimited) -> pl.Series:
+    plain = parsed.frame["ts"].str.strip_chars().str.replace("T", " ", literal=True)
+    plain = plain.str.replace(r"\s*(Z|UTC|\+00:?00)$", "")
     found = plain.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
-    parsed.require(
-        found.is_not_null(),
-        "ts",
-        "a number since 1970 or a UTC time such as 2025-01-31T00:00:00Z",
-    )
-    return times_in(_with(parsed, found.to_physical()), "ts", "microseconds")
+    rule = "a number since 1970 or a UTC time such as 2025-01-31T00:00:00Z"
+    parsed.require(found.is_not_null(), "ts", rule)
+    return found.to_physical()
 
 
 def _fractional_times(parsed: Delimited) -> pl.Series:
@@ -94,16 +101,26 @@ def buyer_maker(parsed: Delimited, sides: tuple[str, str] | None) -> pl.Series:
         return values
     if values.dtype not in (pl.String, pl.Boolean, pl.Int64):
         raise parsed.refuse(0, f"side should be text or true/false, and is {values.dtype}")
-    text = values.cast(pl.String).str.strip_chars().str.to_lowercase()
     if sides is not None:
-        bought, sold = (side.strip().lower() for side in sides)
-        parsed.require(text.is_in([bought, sold]), "side", f"{sides[0]} or {sides[1]}")
-        return text == sold
-    found = set(text.unique().drop_nulls())
-    if any(found <= set(pair) for pair in _SIDES):
-        parsed.require(text.is_not_null(), "side", "there in every row")
-        return text.replace_strict(_BUYER_MAKER, return_dtype=pl.Boolean)
-    known = next((pair for pair in _SIDES if text[0] in pair), None)
-    rule = " or ".join(known) if known else "buy or sell, b or s, true or false, or as --sides says"
-    parsed.require(text.is_in(list(known or ())), "side", rule)
-    raise AssertionError("unreachable: some side is not among the known ones")
+        return by_slices(parsed, lambda rows: _as_declared(rows, sides))
+    first = _plain(parsed.frame.head(1))[0]
+    known = next((pair for pair in _SIDES if first in pair), ())
+    rule = " or ".join(known) or "buy or sell, b or s, true or false, or as --sides says"
+    return by_slices(parsed, lambda rows: _as_known(rows, known, rule))
+
+
+def _plain(frame: pl.DataFrame) -> pl.Series:
+    return frame["side"].cast(pl.String).str.strip_chars().str.to_lowercase()
+
+
+def _as_declared(parsed: Delimited, sides: tuple[str, str]) -> pl.Series:
+    text = _plain(parsed.frame)
+    bought, sold = (side.strip().lower() for side in sides)
+    parsed.require(text.is_in([bought, sold]), "side", f"{sides[0]} or {sides[1]}")
+    return text == sold
+
+
+def _as_known(parsed: Delimited, known: tuple[str, ...], rule: str) -> pl.Series:
+    text = _plain(parsed.frame)
+    parsed.require(text.is_in(list(known)), "side", rule)
+    return text.is_in(["sell", "s", "true"])
