@@ -25,7 +25,7 @@ from vostok_core.market.quality import inspect, inspect_klines
 from vostok_core.market.ticks import LastTick, last_tick, merge
 from vostok_core.times import DAY, day_start
 
-CODE_VERSION = "4"
+CODE_VERSION = "5"
 """Changes whenever a value that the functions of this module return changes."""
 
 ORDER = "order"
@@ -99,8 +99,8 @@ def landed_inputs(name: str, day: date, used: Iterable[PartitionInfo]) -> Inputs
 
 def rules_of(instrument: Instrument) -> str:
     """Hash of what market data depend on of their instrument: first 16 hex digits."""
-    step = str(instrument.quantity_step.normalize())
-    return hash_value([instrument.tick, step, instrument.max_silence])[:16]
+    steps = [str(step.normalize()) for step in (instrument.price_tick, instrument.quantity_step)]
+    return hash_value([instrument.tick, *steps, instrument.max_silence])[:16]
 
 
 def ticks_day(
@@ -156,6 +156,7 @@ def klines_day(
         day,
         instrument,
         previous_ts=None if previous is None else previous[0],
+        previous_close=None if previous is None else previous[1],
         findings=findings,
     )
     return klines, quality, {RULES: rules_of(instrument), **inputs, **read}
