@@ -10,6 +10,7 @@ nothing happened gets an empty part: the file vouches for the silence.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -33,11 +34,13 @@ from vostok_core.market.days import (
     in_landing_order,
     parts_in_use,
 )
+from vostok_core.market.drift import WRITTEN
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.kept_once import has_rows
 from vostok_core.times import DAY, day_of, parse_interval
 from vostok_pipelines.sources import binance, generic, klines, kraken
 from vostok_pipelines.sources.common import Source, SourceFile
+from vostok_pipelines.sources.style import style
 
 Kind = Literal["trades", "klines"]
 
@@ -290,7 +293,7 @@ def _read(
             hint=f"ingest the {KLINE_INTERVAL} klines of these days: bars of longer intervals are "
             "built from them ([bars] intervals in vostok.toml)",
         )
-    return content
+    return dataclasses.replace(content, written=style(source, format_, columns))
 
 
 _READERS: dict[str, Callable[[SourceFile], Source]] = {
@@ -329,7 +332,8 @@ def _write(
         )
     nothing = content.frame.clear()
     name = part_name(source.sha256)
-    mark = {ARCHIVE: source.path.name} if archived else {}
+    mark = {WRITTEN: content.written} if content.written else {}
+    mark |= {ARCHIVE: source.path.name} if archived else {}
     for number, day in span:
         rows = by_day.get(number, nothing)
         keys = _keys(instrument, holds, content.interval, day)

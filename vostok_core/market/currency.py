@@ -21,6 +21,7 @@ from vostok_core.market.days import (
     parts_in_use,
     read_otherwise,
 )
+from vostok_core.market.drift import WRITTEN, written
 
 
 class MarketCurrency:
@@ -97,7 +98,22 @@ class MarketCurrency:
             self.merged(_merged_of(info), day)
             or self._other_code(info, day, "quality")
             or self._changed(before, day, _chain(info))
+            or self._written_otherwise(info, day)
         )
+
+    def _written_otherwise(self, info: PartitionInfo, day: date) -> Stale | None:
+        """What has changed of how files of the day and the day before were said to be written."""
+        name = _merged_of(info)
+        for key, way in info.inputs.items():
+            if not key.startswith(f"{WRITTEN}/"):
+                continue
+            of = date.fromisoformat(key.split("/")[1])
+            if not self._lake.exists(name, **self._keys(name), date=of):
+                continue  # it has landed since, and nothing of it is made yet
+            parts = self._lake.parts(LANDED[name], **self._keys(name), date=of)
+            if written(parts_in_use(parts)) != way:
+                return Stale.of(day, f"other files have landed on {of} since", *_chain(info))
+        return None
 
     def _look_at_bars(self, interval: str, day: date) -> Stale | None:
         info = self._lake.info("bars", **self._keys("bars"), interval=interval, date=day)

@@ -17,6 +17,7 @@ from vostok_core.hashing import hash_value
 from vostok_core.lake.files import PartitionInfo
 from vostok_core.lake.store import Lake
 from vostok_core.market.bars import bars_from_klines, day_bars
+from vostok_core.market.drift import WRITTEN, drift, written
 from vostok_core.market.findings import Finding, findings_frame
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.kept_once import rows_of
@@ -130,7 +131,8 @@ def ticks_day(
     findings = _with_absence(findings, day, inputs)
     previous, read = previous_tick(lake, instrument, day)
     quality = inspect(ticks, day, instrument, previous=previous, findings=findings)
-    return ticks, quality, {RULES: rules_of(instrument), **inputs, **read}
+    quality, ways = _with_drift(lake, "raw_trades", quality, day, instrument=str(instrument.id))
+    return ticks, quality, {RULES: rules_of(instrument), **inputs, **read, **ways}
 
 
 def klines_day(
@@ -159,7 +161,8 @@ def klines_day(
         previous_close=None if previous is None else previous[1],
         findings=findings,
     )
-    return klines, quality, {RULES: rules_of(instrument), **inputs, **read}
+    quality, ways = _with_drift(lake, "raw_klines", quality, day, **keys)
+    return klines, quality, {RULES: rules_of(instrument), **inputs, **read, **ways}
 
 
 def bars_day(
@@ -279,6 +282,20 @@ def _with_absence(findings: pl.DataFrame, day: date, inputs: Inputs) -> pl.DataF
     detail = "the exchange has no file of this day, says whoever declared it absent"
     absence = Finding("absent", "warn", start, start + DAY - 1, 0, detail)
     return pl.concat([findings, findings_frame([absence])])
+
+
+def _with_drift(
+    lake: Lake, name: str, quality: pl.DataFrame, day: date, **keys: str
+) -> tuple[pl.DataFrame, Inputs]:
+    """The findings of a day, and that its files are written otherwise than the day before's."""
+    ways = {
+        of: written(parts_in_use(lake.parts(name, **keys, date=of)))
+        for of in (day, day - timedelta(days=1))
+    }
+    found = drift(*ways.values(), day)
+    if found:
+        quality = pl.concat([findings_frame(found), quality]).sort("ts", maintain_order=True)
+    return quality, {f"{WRITTEN}/{of}": way for of, way in ways.items()}
 
 
 def _landed(lake: Lake, name: str, *, date: date, **keys: str) -> tuple[list[pl.DataFrame], Inputs]:
