@@ -252,12 +252,7 @@ def check_request(
             f"{format_} files have known columns", hint="leave --columns out, or use --format csv"
         )
     tick = instrument.tick
-    if holds == "klines":
-        if tick != "none":
-            raise UsageError(
-                f"{instrument.id} has ticks, and its bars are built from them, not from klines",
-                hint='ingest its trades, or say tick = "none" for it in vostok.toml',
-            )
+    if holds == "klines":  # of an instrument with ticks they are a second view of its trades
         return holds
     if tick == "none":
         raise UsageError(

@@ -100,7 +100,7 @@ def test_features_are_the_packs_that_are_kept_for_the_instrument(folder: Path, v
     """Klines, and no strategy that trades them; another strategy's pack needs news."""
     with (folder / "strategies" / "flow.toml").open("a") as file:
         file.write('[features]\npacks = ["core", "sentiment"]\n')
-    klines = "".join(f"{START + i * 60_000},1,3,1,2,5\n" for i in range(1440))
+    klines = "".join(f"{START + i * 60_000},10,13,10,12,5\n" for i in range(1440))
     (folder / "klines.csv").write_text("ts,open,high,low,close,volume\n" + klines)
     chosen = ("--instrument", "ETH/USD")
     result = vostok("ingest", "klines.csv", *chosen, "--format", "csv")
@@ -209,7 +209,6 @@ ONLY = ("--instrument", INSTRUMENT)
         ((*ONLY, "--absent", "2016-12-31"), "calendar.start = 2017-01-01"),
         ((*ONLY, "--absent", "2999-01-01"), "through yesterday"),
         (("archive", *ARGUMENTS, "--absent", "2999-01-01"), "through yesterday"),
-        (("archive", *ONLY, "--format", "binance-klines"), "has ticks"),
     ],
 )
 def test_ingest_that_cannot_be_meant_is_told_and_writes_nothing(

@@ -84,6 +84,9 @@ def ingest(
     whole partition or none. What is odd about a day (gaps, duplicates, disorder) is in the table
     `quality`, and bars that it touches are marked invalid.
 
+    Klines of an instrument that has ticks (--kind klines) are only held against its bars, minute by
+    minute, whenever the bars of a day are built.
+
     A day without a file is a hole, since the file may only be late: history ends before it and
     begins anew after it. Where the exchange has none, say so with --absent: the day is then an
     outage, and history goes on. A file that comes after all takes the place of that word.
@@ -94,6 +97,8 @@ def ingest(
       vostok ingest EOSUSD.csv --instrument kraken.spot.EOS-USD --format kraken-trades
       vostok ingest 2017.parquet 2018.parquet --instrument bitfinex.spot.BTC-USD \\
         --format parquet --columns ts=ts_ms
+      vostok ingest BTCUSDT-1m-2025-01-06.zip --instrument binance.spot.BTC-USDT \\
+        --format binance-klines
       vostok ingest mended.csv --instrument kraken.spot.EOS-USD --format kraken-trades --replace
       vostok ingest --instrument binance.spot.BTC-USDT --absent 2025-01-07 \\
         --absent 2025-02-01..2025-02-03
@@ -129,8 +134,8 @@ def ingest(
     mapping = None if columns is None else parse_columns(columns)
     if kind is None and source in ("csv", "parquet"):
         kind = "klines" if chosen.tick == "none" else "trades"
-    if source is not None:
-        check_request(chosen, source, kind, mapping)
+    holds = None if source is None else check_request(chosen, source, kind, mapping)
+    second_view = holds == "klines" and chosen.tick != "none"
     if not land_only:
         launcher.check()
     lake = project.open_lake()
@@ -156,8 +161,13 @@ def ingest(
         land_absent(lake, chosen, day, replace=replace)
     if without_file:
         typer.echo(f"noted as absent: {spoken_days(without_file)}")
-        landed.update(without_file)
-    if landed and not land_only:
+    if land_only:
+        return
+    if second_view:
+        _compare(launcher, chosen, sorted(landed))
+        landed.clear()
+    landed.update(without_file)
+    if landed:
         _materialize(launcher, chosen, sorted(landed))
 
 
@@ -169,6 +179,45 @@ def _materialize(launcher: Launcher, instrument: Instrument, landed: list[date])
     project = launcher.project
     name = str(instrument.id)
     assets = day_assets(project, name)
+    there = _of_calendar(launcher, landed)
+    for first, last in spans(affected_days(project, name, there)):
+        if "sentiment" in assets:
+            launcher.materialize_dates(["news", "sentiment_scores"], first, last)
+        result = launcher.materialize_days(assets, name, first, last)
+        typer.echo(f"materialized {first} to {last}: run {result.run_id}")
+
+
+def _compare(launcher: Launcher, instrument: Instrument, landed: list[date]) -> None:
+    """Merge klines that landed beside trades, and hold the bars of the days that have some
+    against them."""
+    from vostok_core.market.second_view import agreement_of
+    from vostok_core.times import spans
+
+    name, lake = str(instrument.id), launcher.project.open_lake()
+    keys = {"instrument": name, "interval": "1m"}
+    there = _of_calendar(launcher, landed)
+    made = [day for day in there if lake.exists("bars", **keys, date=day)]
+    for first, last in spans(set(there) - set(made)):
+        launcher.materialize_days(["klines"], name, first, last)
+    for first, last in spans(made):
+        result = launcher.materialize_days(["klines", "bars"], name, first, last)
+        typer.echo(f"compared {first} to {last}: run {result.run_id}")
+    for day in made:
+        found = agreement_of(lake, instrument, day, lake.read("bars", **keys, date=day))
+        assert found is not None, "klines of the day have just been merged"
+        if worst := next(found.unexplained.iter_rows(named=True), None):
+            typer.echo(
+                f"Warning: {found.unexplained.height} of {found.minutes} minutes of {day} differ "
+                f"from these klines, worst the bar of {worst['ts']:%H:%M} in {worst['differs']}: "
+                f"{worst['ours']} against {worst['theirs']}",
+                err=True,
+            )
+        else:
+            typer.echo(f"{day}: the bars of {found.minutes} minutes are those klines")
+
+
+def _of_calendar(launcher: Launcher, landed: list[date]) -> list[date]:
+    """Those of the landed days that are partitions; of others it is said that they aren't."""
     there = [day for day in landed if launcher.has_day(day)]
     if len(there) < len(landed):
         away = sorted(set(landed) - set(there))
@@ -177,11 +226,7 @@ def _materialize(launcher: Launcher, instrument: Instrument, landed: list[date])
             f"{launcher.calendar}; change it, or ingest again once the day is over",
             err=True,
         )
-    for first, last in spans(affected_days(project, name, there)):
-        if "sentiment" in assets:
-            launcher.materialize_dates(["news", "sentiment_scores"], first, last)
-        result = launcher.materialize_days(assets, name, first, last)
-        typer.echo(f"materialized {first} to {last}: run {result.run_id}")
+    return there
 
 
 def sql(

@@ -160,7 +160,8 @@ class MarketCurrency:
 def _merged_of(info: PartitionInfo) -> str:
     """Whether a partition comes from `ticks` or from `klines`."""
     tables = {key.split("/")[0] for key in info.inputs}
-    return "klines" if tables & {"klines", LANDED["klines"]} else "ticks"
+    # Bars of ticks name klines too, which they are held against.
+    return "ticks" if tables & {"ticks", LANDED["ticks"]} else "klines"
 
 
 def _chain(info: PartitionInfo) -> tuple[str, ...]:

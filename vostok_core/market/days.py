@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from vostok_core.errors import DataError, MissingPartition, UsageError
+from vostok_core.errors import DataError, MissingPartition, UnfitDay, UsageError
 from vostok_core.hashing import hash_value
 from vostok_core.lake.files import PartitionInfo
 from vostok_core.lake.store import Lake
@@ -22,7 +22,7 @@ from vostok_core.market.findings import Finding, findings_frame
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.kept_once import rows_of
 from vostok_core.market.klines import merge_klines
-from vostok_core.market.quality import inspect, inspect_klines
+from vostok_core.market.quality import inspect, inspect_klines, poison
 from vostok_core.market.ticks import LastTick, last_tick, merge
 from vostok_core.times import DAY, day_start
 
@@ -176,9 +176,11 @@ def bars_day(
     Raises:
         MissingPartition: The day's ticks (or klines) or quality have not been written, or the day
             before has landed and its ticks (or klines) have not been written.
+        UnfitDay: Something is wrong with the day that no bar would be marked invalid for.
     """
     name = str(instrument.id)
     found, quality = lake.load("quality", instrument=name, date=day)
+    require_fit(quality, name, day)
     inputs = {RULES: rules_of(instrument), f"quality/{day}": found.content_hash}
     if instrument.tick == "none":
         keys = {"instrument": name, "interval": KLINE_INTERVAL}
@@ -193,6 +195,10 @@ def bars_day(
     else:
         found, ticks = lake.load("ticks", instrument=name, date=day)
         inputs[f"ticks/{day}"] = found.content_hash
+        # What they are held against is looked at again when it changes.
+        keys = {"instrument": name, "interval": KLINE_INTERVAL, "date": str(day)}
+        there = lake.exists("klines", **keys)
+        inputs[f"klines/{day}"] = lake.info("klines", **keys).content_hash if there else NOTHING
         tick, read = previous_tick(lake, instrument, day)
         previous = None if tick is None else (tick.price, tick.side)
         bars = {
@@ -202,11 +208,39 @@ def bars_day(
     return bars, inputs | read
 
 
+def require_fit(quality: pl.DataFrame, name: str, day: date) -> None:
+    """Check that nothing is wrong with a day that would be trained on.
+
+    Raises:
+        UnfitDay: Something is.
+    """
+    bad = poison(quality).select("kind", "detail").rows()
+    if bad:
+        raise unfit(name, day, "; ".join(f"{kind}: {said}" for kind, said in bad))
+
+
+def unfit(name: str, day: date, why: str) -> UnfitDay:
+    """The error about a day whose bars must not be trained on."""
+    return UnfitDay(
+        f"no bars are built of {day}, since training would be poisoned by it: {why}",
+        where=name,
+        hint="ingest the right file with `vostok ingest PATH … --replace`, or take the day out by "
+        f"`vostok ingest --instrument {name} --absent {day} --replace`",
+    )
+
+
 def landed_as(lake: Lake, instrument: str, day: date) -> Literal["ticks", "klines"] | None:
-    """The table that what has landed of a day is merged into; none if nothing has landed."""
+    """The table that what has landed of a day is merged into; none if nothing has landed.
+
+    Klines of an instrument of which trades have landed, on this day or another, are only held
+    against its bars.
+    """
     if lake.exists("raw_trades", instrument=instrument, date=day):
         return "ticks"
-    if lake.exists("raw_klines", instrument=instrument, interval=KLINE_INTERVAL, date=day):
+    keys = {"instrument": instrument, "interval": KLINE_INTERVAL}
+    if lake.exists("raw_klines", **keys, date=day) and not lake.days(
+        "raw_trades", instrument=instrument
+    ):
         return "klines"
     return None
 
@@ -288,14 +322,11 @@ def _with_drift(
     lake: Lake, name: str, quality: pl.DataFrame, day: date, **keys: str
 ) -> tuple[pl.DataFrame, Inputs]:
     """The findings of a day, and that its files are written otherwise than the day before's."""
-    ways = {
-        of: written(parts_in_use(lake.parts(name, **keys, date=of)))
-        for of in (day, day - timedelta(days=1))
-    }
-    found = drift(*ways.values(), day)
-    if found:
+    eve = day - timedelta(days=1)
+    now, before = (written(parts_in_use(lake.parts(name, **keys, date=of))) for of in (day, eve))
+    if found := drift(now, before, day):
         quality = pl.concat([findings_frame(found), quality]).sort("ts", maintain_order=True)
-    return quality, {f"{WRITTEN}/{of}": way for of, way in ways.items()}
+    return quality, {f"{WRITTEN}/{day}": now, f"{WRITTEN}/{eve}": before}
 
 
 def _landed(lake: Lake, name: str, *, date: date, **keys: str) -> tuple[list[pl.DataFrame], Inputs]:
