@@ -246,7 +246,8 @@ def quality(findings: pl.DataFrame, shares: Mapping[date, float], title: str = "
         share.set_xlim(starts[0], starts[-1] + timedelta(days=1))
         _date_axis(share)
 
-    return _picture(title, draw, empty=not days, heights=(3, 1))
+    tall = max(3.2, 1.7 + 0.2 * len(kinds))
+    return _picture(title, draw, empty=not days, heights=(tall - 1, 0.8), tall=tall)
 
 
 def disagreements(differing: pl.DataFrame, minutes: int, title: str) -> bytes:
@@ -339,6 +340,7 @@ def _picture(
     heights: tuple[float, ...] = (1,),
     side_by_side: bool = False,
     nothing: str = "no rows",
+    tall: float = 3.2,
 ) -> bytes:
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -360,7 +362,7 @@ def _picture(
         "timezone": "UTC",
     }
     with rc_context(style):
-        figure = Figure(figsize=(7.2, 3.2), dpi=100, layout="constrained")
+        figure = Figure(figsize=(7.2, tall), dpi=100, layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         if empty:

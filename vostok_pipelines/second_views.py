@@ -118,9 +118,8 @@ class KlinesAgree:
         }
         if self._days:
             rows = [found.differing.select(*_NO_DIFFERENCES) for _, _, found in self._days]
-            title = f"{_span(self._days)}, bars against klines"
             metadata["plot"] = plot(
-                plots.disagreements(pl.concat(rows).tail(_POINTS), minutes, title)
+                plots.disagreements(pl.concat(rows).tail(_POINTS), minutes, _span(self._days))
             )
         else:
             metadata["note"] = "no klines have landed beside the trades of these days"

@@ -66,13 +66,20 @@ def test_a_few_odd_prints_are_damage_and_many_another_step():
     [few] = off_grid(ticks_of(price), ts, SPOT.price_tick, SPOT.quantity_step)
     assert (few.kind, few.severity, few.count) == ("off_tick", "warn", 1)
     assert (few.ts, few.end_ts) == (ts[500], ts[500])
-    assert few.detail == "1 prices are no multiples of 0.01, such as 100.0123"
+    assert few.detail == "1 price is no multiple of 0.01, such as 100.0123"
     assert not few.invalidates
 
     qty = [0.0005] * 400 + [1.0] * 600
     [many] = off_grid(ticks_of([100.0] * 1000, qty), ts, SPOT.price_tick, SPOT.quantity_step)
     assert (many.kind, many.severity, many.count) == ("off_step", "info", 400)
     assert "40.0% of the day's, so qty moved by another step then" in many.detail
+
+
+def test_the_noise_of_a_source_that_summed_doubles_is_none():
+    noisy = [0.1 + 0.2, 3.9952057500000004, 1.1 * 3]
+    assert [f"{value:.15g}" for value in noisy] == ["0.3", "3.99520575", "3.3"]
+    of = off_grid(ticks_of(noisy), np.arange(3), Decimal("1e-8"), Decimal(1))
+    assert of == []
 
 
 def test_where_doubles_are_farther_apart_than_the_step_nothing_is_said():

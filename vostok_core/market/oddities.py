@@ -43,7 +43,8 @@ _NEIGHBOURS = 11  # prints on each side whose median is the level that an outlie
 _MOST_ROWS = 20  # of one kind; more become one row
 _PACE = 200  # trades on each side that the usual pace is told from
 _LEAST_PACE = 50  # with fewer it can't be told
-_EXACT = 2.0**51  # multiples of a step up to here can be told from their neighbours
+_NOISE = 4 * 2.0**-52  # relative; of a decimal that went through sums of doubles at its source
+_EXACT = 2.0**44  # multiples of a step up to here lie far enough apart to be told in spite of it
 
 
 def outliers(ticks: pl.DataFrame, ts: np.ndarray) -> list[Finding]:
@@ -108,8 +109,9 @@ def off_grid(
         if not at.size:
             continue
         count, share = int(at.size), at.size / values.size
-        words = "prices" if column == "price" else "quantities"
-        detail = f"{count} {words} are no multiples of {step:f}, such as {values[at[0]]:.15g}"
+        one, many = ("price", "prices") if column == "price" else ("quantity", "quantities")
+        words = f"1 {one} is no multiple" if count == 1 else f"{count} {many} are no multiples"
+        detail = f"{words} of {step:f}, such as {values[at[0]]:.15g}"
         severity: Literal["info", "warn"] = "warn"
         if share > OFF_GRID_RULE:
             severity = "info"
@@ -120,10 +122,10 @@ def off_grid(
 
 
 def _off(values: np.ndarray, step: Decimal) -> np.ndarray:
-    """Which doubles are not the nearest ones to a multiple of a step.
+    """Which doubles are not multiples of a step, but for the noise of binary sums.
 
     With step = a / b in lowest terms, n * a and b are whole numbers that doubles hold exactly, so
-    the double n * a / b is the one nearest to the n-th multiple, as is that of the printed decimal.
+    the double n * a / b is the one nearest to the n-th multiple, as is that of its printed decimal.
     """
     numerator, denominator = step.as_integer_ratio()
     whole = values * denominator
@@ -131,8 +133,11 @@ def _off(values: np.ndarray, step: Decimal) -> np.ndarray:
         np.rint(whole, out=whole)
     else:
         whole = np.rint(whole / numerator) * numerator
-    off: np.ndarray = whole / denominator != values
-    return off & (whole < _EXACT) if off.any() else off
+    near = whole / denominator
+    off: np.ndarray = near != values
+    if off.any():  # so that the usual day pays for one comparison
+        off &= (np.abs(near - values) > _NOISE * values) & (whole < _EXACT)
+    return off
 
 
 def reversals(ts: np.ndarray) -> list[Finding]:
