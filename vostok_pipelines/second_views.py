@@ -50,12 +50,6 @@ CHECKS = (
 _ROWS = 20  # of a table in the metadata
 _POINTS = 100_000  # minutes kept for a plot; those of earlier days go first
 
-_NO_DIFFERENCES = {
-    "ts": pl.Datetime("us", "UTC"),
-    "distance": pl.Float64,
-    "known": pl.Boolean,
-}
-
 
 class KlinesAgree:
     """Bars against the exchange's own klines."""
@@ -117,7 +111,7 @@ class KlinesAgree:
             ),
         }
         if self._days:
-            rows = [found.differing.select(*_NO_DIFFERENCES) for _, _, found in self._days]
+            rows = [found.differing.select("ts", "distance", "known") for _, _, found in self._days]
             metadata["plot"] = plot(
                 plots.disagreements(pl.concat(rows).tail(_POINTS), minutes, _span(self._days))
             )

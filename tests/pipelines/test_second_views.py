@@ -159,6 +159,10 @@ def test_klines_that_contradict_a_day_block_it_and_no_other(
     assert list(stale_bars(lake, A, "1m", [FIRST, SECOND, THIRD])) == [SECOND]
 
     land_klines(project, kline_file(tmp_path, minutes(lake, SECOND), SECOND, {}), replace=True)
+    stale = stale_bars(lake, A, "1m", [FIRST, SECOND, THIRD])
+    assert [(day, found.why) for day, found in stale.items()] == [
+        (SECOND, "other files have landed on 2024-03-05 than its klines were merged from")
+    ]
     launcher.materialize(["klines", "bars", "features/core"], A, FIRST, THIRD)
     assert stale_bars(lake, A, "1m", [FIRST, SECOND, THIRD]) == {}
 

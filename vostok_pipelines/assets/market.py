@@ -95,7 +95,7 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
         selected = {key.to_user_string() for key in context.selected_asset_keys}
         checks = QualityChecks()
         written: set[str] = set()
-        bad, unfit = BadDays(), BadDays()
+        bad, unfit = BadDays(), BadDays(UnfitDay)
         for name, days in days_by_instrument(context.partition_keys):
             instrument = universe[name]
             for day in days:
