@@ -53,7 +53,8 @@ def kill(state: Path) -> str:
 
 
 def test_a_kill_while_no_daemon_runs_closes_the_position_at_the_next_start(tmp_path: Path) -> None:
-    world = make_world(tmp_path / "project", FAR_OFF)
+    # The horizon is too long to pass between the daemon's end and the next one's start.
+    world = make_world(tmp_path / "project", FAR_OFF.replace('horizon = "30m"', 'horizon = "4h"'))
     with exchange_process(world) as url, daemon_process(world, url) as process:
         wait_for(lambda: (status := seen(world)) and status.position)
         process.send_signal(signal.SIGKILL)
