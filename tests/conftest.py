@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from tests.store.server import BUCKET, Server, running
 from vostok_core.lake.store import Lake
 
 # A busy machine is no failure: examples have no deadline.
@@ -49,6 +52,24 @@ def shared() -> Path:
         f"VOSTOK_SHARED is set to {root}, but {root}/data/MANIFEST.md is missing"
     )
     return root.resolve() / "data"
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real object store, and the environment that leads to it."""
+    with (
+        running(tmp_path_factory.mktemp("seaweedfs")) as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture
+def s3_address(s3_server: Server) -> str:
+    """An address in it that nothing else is at."""
+    return f"s3://{BUCKET}/{uuid.uuid4().hex}"
 
 
 @pytest.fixture

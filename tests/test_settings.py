@@ -89,7 +89,11 @@ def test_list_is_overridden_in_the_words_of_toml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("VOSTOK_LAKE__FOLDER", "x", ["VOSTOK_LAKE__FOLDER is not a setting", "known: root"]),
+        (
+            "VOSTOK_LAKE__FOLDER",
+            "x",
+            ["VOSTOK_LAKE__FOLDER is not a setting", "known: endpoint, home, region, root"],
+        ),
         ("VOSTOK_LAEK__ROOT", "x", ["VOSTOK_LAEK__ROOT is not a setting", "did you mean lake?"]),
         ("VOSTOK_CALENDAR__START", "soon", ["VOSTOK_CALENDAR__START = 'soon'"]),
         ("VOSTOK_BARS__INTERVALS", "1m", ["VOSTOK_BARS__INTERVALS = '1m'"]),
@@ -114,7 +118,10 @@ def test_override_of_a_section_that_is_no_table_is_no_crash(tmp_path: Path) -> N
     ("text", "words"),
     [
         ("[lake\n", ["not valid TOML"]),
-        ("[lake]\nfolder = 1\n", ["lake.folder is not a setting", "known: root"]),
+        (
+            "[lake]\nfolder = 1\n",
+            ["lake.folder is not a setting", "known: endpoint, home, region, root"],
+        ),
         ("[laek]\n", ["laek is not a setting", "did you mean lake?"]),
         ("[gates.strict]\nconfidance = 1\n", ["strict.confidance", "did you mean confidence?"]),
         (INSTRUMENT + 'price_tik = "1"\n', ["BTC-USDT.price_tik", "did you mean price_tick?"]),

@@ -11,12 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import vostok
 import vostok_core
 from vostok.context import Context
 from vostok_core.errors import VostokError
+
+if TYPE_CHECKING:
+    from vostok_core.lake.store import Lake
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -164,6 +167,8 @@ def check_strategies(context: Context) -> Finding:
 def check_lake(context: Context) -> Finding:
     """The lake can be read and written, and is of a version that this program knows."""
     root = context.project.lake_root
+    if not isinstance(root, Path):
+        return _check_store(context)
     if not root.exists():
         place = next(folder for folder in root.parents if folder.exists())
         if not place.is_dir():
@@ -182,16 +187,30 @@ def check_lake(context: Context) -> Finding:
         )
     if not (root / "vostok-lake.json").exists():
         return Finding("lake", "ok", f"{root} is empty")
+    return Finding("lake", "ok", f"{root}: {_tables(context.project.open_lake(create=False))}")
+
+
+def _check_store(context: Context) -> Finding:
+    """The lake's object store answers, lets itself be written to, and refuses what it should."""
+    project = context.project
+    where = f"{project.lake_root}, with {project.lake_home} on this machine"
+    if not project.has_lake:
+        return Finding("lake", "ok", f"{where}: none yet; the first command that writes makes it")
+    lake = project.open_lake(create=False)
+    with lake.sole_writer("doctor"):  # a conditional write and another over it
+        pass
+    return Finding("lake", "ok", f"{where}: {_tables(lake)}; two writers can't undo each other")
+
+
+def _tables(lake: Lake) -> str:
     from vostok_core.lake.tables import TABLES
 
-    lake = context.project.open_lake(create=False)
-    tables = sum(1 for entry in lake.root.iterdir() if entry.name in TABLES)
-    return Finding("lake", "ok", f"{root}: {tables} tables")
+    return f"{sum(1 for name in lake.objects.below('') if name in TABLES)} tables"
 
 
 def check_disk(context: Context) -> Finding:
-    """There is room for more partitions."""
-    root = context.project.lake_root
+    """There is room for more partitions, and for what stays on this machine."""
+    root = context.project.lake_home
     place = next(folder for folder in (root, *root.parents) if folder.exists())
     free = shutil.disk_usage(place).free
     text = f"{free / _GIGABYTE:.1f} GB free"
@@ -205,7 +224,7 @@ def check_disk(context: Context) -> Finding:
 def check_temporaries(context: Context) -> Finding:
     """No killed writer has left files behind; they are harmless but take room."""
     name = "temporary files"
-    root = context.project.lake_root
+    root = context.project.lake_home
     limit = time.time() - _STALE_AFTER
     stale = [
         path for path in root.rglob(".*.tmp") if path.is_file() and path.stat().st_mtime < limit

@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from vostok_core.settings import GateProfile, InstrumentSettings, Settings
+from vostok_core.settings import ExchangeSettings, GateProfile, InstrumentSettings, Settings
 from vostok_core.strategy import StrategyFile
 
 _TYPES: dict[Any, str] = {
@@ -39,7 +39,7 @@ def settings_page() -> str:
         "",
         "| variable | meaning |",
         "|---|---|",
-        "| `VOSTOK_LAKE` | folder of the lake; `--lake` wins over it |",
+        "| `VOSTOK_LAKE` | folder or address of the lake; `--lake` wins over it |",
         "| `VOSTOK_PROJECT` | folder of the project, instead of the nearest one upward |",
         "| `VOSTOK_SHARED` | folder of real market data for the tests |",
         "",
@@ -52,6 +52,7 @@ def settings_page() -> str:
             lines += ["", f"## `[{name}]`", "", _sentence(model), "", *_table(model)]
     tables: Mapping[str, tuple[str, type[BaseModel]]] = {
         "instruments": ("venue.market.BASE-QUOTE", InstrumentSettings),
+        "exchanges": ("name in ccxt", ExchangeSettings),
         "gates": ("profile", GateProfile),
     }
     for name, (key, model) in tables.items():

@@ -5,5 +5,6 @@ sentiment (`sentiment`), both meet in labels (`labels`) and models (`models`); t
 (`trading`) turns probabilities into orders, `backtest` drives it through history, and `promotion`
 judges the result. Everything is read from and written to the `lake`.
 
-No Dagster, ccxt, Optuna or training library, no socket, no clock and no environment here.
+No Dagster, ccxt, Optuna or training library, no clock and no environment here, and no socket but
+that of a lake at `s3://`.
 """

@@ -7,13 +7,16 @@
     │   └── UnknownName              an instrument, strategy, pack, feature, table … nobody declared
     ├── DataError                    exit code 1: what was read can't be used
     │   ├── SourceFormatError        a file is not what it claims to be
+    │   ├── FetchError               what was asked of another machine did not come
     │   ├── SchemaViolation          rows that a table refuses
     │   ├── MissingPartition         a partition that should have been written before
     │   ├── StalePartition           a partition made by other code or rules than are now in force
     │   ├── NotYetKnowable           a result that needs data from after the newest there is
     │   ├── CorruptPartition         a file in the lake that doesn't read or doesn't match its hash
     │   ├── ScorerError              a sentiment scorer that fails or answers nonsense
-    │   └── LakeVersionError         a lake written by a newer Vostok
+    │   ├── LakeVersionError         a lake written by a newer Vostok
+    │   └── Conflict                 somebody else wrote what was to be written
+    ├── StoreError                   exit code 1: an object store that doesn't answer, or refuses
     ├── ModelError                   exit code 1
     │   ├── TrainingError            a model that can't be fitted on what there is
     │   └── BundleError              a bundle that is missing, incomplete or was tampered with
@@ -104,6 +107,10 @@ class SourceFormatError(DataError):
     """A source file is not what it claims to be."""
 
 
+class FetchError(DataError):
+    """What was asked of another machine did not come."""
+
+
 class SchemaViolation(DataError):
     """Rows that a table of the lake refuses."""
 
@@ -130,6 +137,14 @@ class ScorerError(DataError):
 
 class LakeVersionError(DataError):
     """A lake written by a newer Vostok."""
+
+
+class Conflict(DataError):
+    """Somebody else has written what was to be written, since its writer looked."""
+
+
+class StoreError(VostokError):
+    """An object store doesn't answer, refuses, or can't be trusted with a lake."""
 
 
 class ModelError(VostokError):

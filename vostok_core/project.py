@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from vostok_core.errors import SettingsError, StrategyError, UnknownName
+from vostok_core.errors import SettingsError, StrategyError, UnknownName, UsageError
+from vostok_core.lake.address import LakeAddress, S3Options, parse_address
 from vostok_core.lake.store import Lake
 from vostok_core.market.instrument import Instrument
 from vostok_core.settings import FILE_NAME, Settings, load_settings
@@ -24,13 +25,22 @@ class Project:
     Attributes:
         root: The folder that holds `vostok.toml`, `strategies/`, `dagster.yaml`.
         settings: What `vostok.toml` says, with overrides.
-        lake_root: The lake's folder. The Dagster instance lives inside it, so that two lakes never
-            touch.
+        lake_root: Where the lake is: a folder, or an address in an object store.
     """
 
     root: Path
     settings: Settings
-    lake_root: Path
+    lake_root: LakeAddress
+
+    @property
+    def lake_home(self) -> Path:
+        """The folder of this machine that belongs to the lake: the lake's own where it is one.
+
+        The Dagster instance and the daemon's journal live inside it, so that two lakes never touch.
+        """
+        if isinstance(self.lake_root, Path):
+            return self.lake_root
+        return self.root / self.settings.lake.home / self.lake_root.folder_name
 
     @property
     def strategies_folder(self) -> Path:
@@ -39,12 +49,12 @@ class Project:
     @property
     def dagster_home(self) -> Path:
         """Folder of the persistent Dagster instance of this lake."""
-        return self.lake_root / ".dagster"
+        return self.lake_home / ".dagster"
 
     def archive(self, instrument: Instrument) -> Path | None:
         """The folder that files of an instrument come from; None where its venue has none."""
         folder = self.settings.sources.archives.get(instrument.id.venue)
-        return None if folder is None else self.lake_root / folder
+        return None if folder is None else self.lake_home / folder
 
     @property
     def strategy_files(self) -> list[Path]:
@@ -123,8 +133,23 @@ class Project:
         Raises:
             UsageError: There is none and `create` is false.
             LakeVersionError: A newer Vostok wrote it.
+            StoreError: The object store that it is in doesn't answer, or refuses.
         """
-        return Lake.open(self.lake_root, create=create)
+        options = S3Options(self.settings.lake.endpoint, self.settings.lake.region)
+        return Lake.open(self.lake_root, create=create, home=self.lake_home, options=options)
+
+    @property
+    def has_lake(self) -> bool:
+        """Whether there is a lake.
+
+        Raises:
+            StoreError: The object store that it would be in doesn't answer, or refuses.
+        """
+        try:
+            self.open_lake(create=False)
+        except UsageError:
+            return False
+        return True
 
     def _look_up(self, strategy: Strategy) -> None:
         from vostok_core.features.registry import pack
@@ -155,7 +180,7 @@ def find_project(
     Args:
         start: Folder to look from, unless `VOSTOK_PROJECT` names the project.
         environ: `VOSTOK_PROJECT`, `VOSTOK_LAKE` and overrides `VOSTOK_SECTION__KEY`.
-        lake: The lake's folder; wins over `VOSTOK_LAKE`, which wins over `vostok.toml`.
+        lake: The lake's folder or address; wins over `VOSTOK_LAKE`, which wins over `vostok.toml`.
 
     Raises:
         SettingsError: No `vostok.toml`, or it can't be used.
@@ -170,5 +195,5 @@ def find_project(
         )
     settings = load_settings(root / FILE_NAME, environ)
     chosen = lake or environ.get(LAKE_VARIABLE)
-    lake_root = Path(chosen).expanduser().absolute() if chosen else root / settings.lake.root
-    return Project(root, settings, lake_root)
+    place = parse_address(chosen) if chosen else parse_address(settings.lake.root, root)
+    return Project(root, settings, place)

@@ -6,6 +6,7 @@ mapping that the caller passes (the environment, in practice: this package reads
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -19,10 +20,13 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vostok_core.errors import SettingsError, UnknownName, UsageError, VostokError, nearest
+from vostok_core.lake.address import parse_address
 from vostok_core.market.instrument import Instrument, InstrumentId
 from vostok_core.times import parse_duration, parse_interval
 
 FILE_NAME = "vostok.toml"
+
+_ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 
 
 class Section(BaseModel):
@@ -45,9 +49,36 @@ def taken_by(parse: Callable[[str], object]) -> Callable[[str], str]:
 
 
 class LakeSettings(Section):
-    """Where the lake is."""
+    """Where the lake is. Credentials of an object store come from the environment alone."""
 
-    root: str = Field("data_lake", description="folder, relative to vostok.toml")
+    root: str = Field(
+        "data_lake", description="folder, relative to vostok.toml, or s3://bucket/prefix"
+    )
+    endpoint: str | None = Field(
+        None,
+        description="address of the server that s3:// is at; by default AWS_ENDPOINT_URL, else AWS",
+    )
+    region: str | None = Field(
+        None, description="region of the bucket; by default AWS_REGION, else us-east-1"
+    )
+    home: str = Field(
+        ".vostok",
+        description="folder, relative to vostok.toml, in which each lake at s3:// has one for what "
+        "stays on this machine: Dagster's records, archives, the daemon's journal, the catalog",
+    )
+
+    @field_validator("root")
+    @classmethod
+    def _address(cls, root: str) -> str:
+        taken_by(parse_address)(root)
+        return root
+
+    @field_validator("endpoint")
+    @classmethod
+    def _url(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and not endpoint.startswith(("http://", "https://")):
+            raise ValueError("an address begins with http:// or https://")
+        return endpoint
 
 
 class CalendarSettings(Section):
@@ -72,11 +103,24 @@ class BarSettings(Section):
 
 
 class SourceSettings(Section):
-    """Where files come from; paths are relative to the lake."""
+    """Where files come from; paths are relative to the lake, or to its home where it is at s3://."""
 
     archives: Mapping[str, str] = Field(
         {"binance": "archive/binance", "demo": "archive/demo"},
         description="venue -> folder of its files, in the public layout of Binance's archive",
+    )
+    urls: Mapping[str, str] = Field(
+        {"binance": "https://data.binance.vision"},
+        description="venue -> address that `vostok fetch` brings the files of its folder from",
+    )
+    rest: Mapping[str, str] = Field(
+        {"binance": "binance", "kraken": "kraken", "bitfinex": "bitfinex", "demo": "embedded"},
+        description="venue -> name in ccxt of the exchange whose trades are fetched by REST, or "
+        "embedded for the exchange that runs on the lake",
+    )
+    rest_urls: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="venue -> address of that exchange, instead of the one that ccxt knows",
     )
     feeds: Mapping[str, str] = Field(
         {"demo": "feeds/demo.xml"}, description="name of a feed -> its RSS or Atom file"
@@ -86,6 +130,17 @@ class SourceSettings(Section):
     )
 
     _check = field_validator("backfill_lag")(taken_by(parse_duration))
+
+    @field_validator("urls")
+    @classmethod
+    def _addresses(cls, urls: Mapping[str, str]) -> Mapping[str, str]:
+        for venue, url in urls.items():
+            if not _ADDRESS.fullmatch(url):
+                raise ValueError(
+                    f"{url!r} is no address to fetch files of {venue} from (it should begin with "
+                    "http:// or https://, and end before the folder `data`)"
+                )
+        return urls
 
     @field_validator("archives")
     @classmethod
@@ -120,7 +175,8 @@ class LiveSettings(Section):
 
     state: str = Field(
         "live",
-        description="folder inside the lake; each strategy and instrument has its journal in it",
+        description="folder inside the lake or its home; each strategy and instrument has its "
+        "journal in it",
     )
     capital: Decimal | None = Field(
         None, gt=0, description="quote to begin with; by default all that is free then"
@@ -175,6 +231,29 @@ class InstrumentSettings(Section):
     _check = field_validator("max_silence")(taken_by(parse_duration))
 
 
+class ExchangeSettings(Section):
+    """How an exchange of ccxt's shows its past trades, which Vostok must not guess.
+
+    docs/fetching.md says which exchanges it knows, and what happens to ids.
+    """
+
+    ids: Literal["unbroken", "unique", "none"] = Field(
+        description="what its ids are: numbers a market without holes, numbers that grow, or none"
+    )
+    page: int = Field(ge=2, description="most trades that it shows at once")
+    step: str = Field("1ms", description="what a time that is asked from is rounded down to")
+    window: str | None = Field(
+        None, description="longest time that a question may span, where it needs an end"
+    )
+
+    _check = field_validator("step")(taken_by(parse_duration))
+
+    @field_validator("window")
+    @classmethod
+    def _length(cls, window: str | None) -> str | None:
+        return None if window is None else taken_by(parse_duration)(window)
+
+
 class GateProfile(Section):
     """Bounds of the promotion gate; its hash is in every decision.
 
@@ -209,6 +288,7 @@ class Settings(Section):
     sentiment: SentimentSettings = SentimentSettings()
     live: LiveSettings = LiveSettings()
     instruments: Mapping[str, InstrumentSettings] = Field(default_factory=dict)
+    exchanges: Mapping[str, ExchangeSettings] = Field(default_factory=dict)
     gates: Mapping[str, GateProfile] = Field(default_factory=lambda: {"standard": GateProfile()})
 
     @field_validator("instruments")

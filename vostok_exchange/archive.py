@@ -18,7 +18,7 @@ from typing import Literal
 import polars as pl
 
 from vostok_core.errors import SourceFormatError
-from vostok_core.lake.store import replacing
+from vostok_core.lake.atomic import replacing
 
 Kind = Literal["aggTrades", "trades"]
 

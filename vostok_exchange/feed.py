@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 import polars as pl
 
-from vostok_core.lake.store import replacing
+from vostok_core.lake.atomic import replacing
 
 _HEADLINES = {
     1: (

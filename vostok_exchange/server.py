@@ -21,8 +21,8 @@ from typing import Self
 from aiohttp import web
 
 from vostok_core.errors import UsageError
+from vostok_core.lake.atomic import replacing
 from vostok_core.lake.exchanges import ADDRESS_FILE
-from vostok_core.lake.store import replacing
 from vostok_exchange.clock import Clock, MarketClock
 from vostok_exchange.protocol.exchange import Exchange, Hold, Wall, at_once
 from vostok_exchange.protocol.files import Files

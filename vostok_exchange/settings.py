@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from vostok_core.errors import UsageError
-from vostok_core.lake.store import replacing
+from vostok_core.lake.atomic import replacing
 from vostok_core.times import MINUTE, day_start
 from vostok_exchange.world import Market
 

@@ -22,8 +22,8 @@ from typing import Any
 import msgspec
 
 from vostok_core.errors import CorruptPartition, LakeVersionError, UsageError
+from vostok_core.lake.atomic import replacing
 from vostok_core.lake.exchanges import SETUP_FILE
-from vostok_core.lake.store import replacing
 from vostok_exchange.commands import AnyCommand, Command
 from vostok_exchange.desk import Desk
 from vostok_exchange.settings import FORMAT, Setup

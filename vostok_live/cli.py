@@ -36,7 +36,11 @@ InstrumentOption = Annotated[
 ]
 LakeOption = Annotated[
     Path | None,
-    typer.Option("--lake", metavar="DIR", help="The lake, instead of VOSTOK_LAKE or vostok.toml."),
+    typer.Option(
+        "--lake",
+        metavar="DIR",
+        help="The lake, a folder or s3://bucket/prefix, instead of VOSTOK_LAKE or vostok.toml.",
+    ),
 ]
 ExchangeOption = Annotated[
     str | None,
@@ -299,9 +303,10 @@ def ship(
         market = project.settings.instrument(instrument)
         journal = state_folder(project, strategy, market) / JOURNAL
         send = shipping.ship_changed if changed else shipping.ship
-        written = send(journal, project.open_lake(create=False), strategy, str(market.id))
+        shipped_to = project.open_lake(create=False)
+        written = send(journal, shipped_to, strategy, str(market.id))
         for info in written:
-            typer.echo(f"{info.rows:>9,} rows  {info.path.relative_to(project.lake_root)}")
+            typer.echo(f"{info.rows:>9,} rows  {shipped_to.name_of(info)}")
         if not written:
             typer.echo("nothing has changed since it was shipped last")
 
@@ -354,7 +359,7 @@ def _plan(
 
     project = _project(lake)
     find_named(project, strategy, instrument)  # before an exchange or a key is asked for
-    venue = find_venue(exchange, project.lake_root, real=real)
+    venue = find_venue(exchange, project.lake_home, real=real)
     return make_plan(version("vostok"), project, strategy, instrument, venue, find_key(os.environ))
 
 

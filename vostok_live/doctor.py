@@ -58,7 +58,7 @@ def examine(
         find_named(project, strategy, instrument)
         key = find_key(environ)
         yield Finding("key", ok=True, detail=f"{key.key[:4]}…")
-        venue = find_venue(exchange, project.lake_root, real=real)
+        venue = find_venue(exchange, project.lake_home, real=real)
         plan = make_plan("", project, strategy, instrument, venue, key)
         yield Finding("exchange", ok=True, detail=f"{venue.name}, {venue.rest}, {venue.money}")
         yield _journal(plan)

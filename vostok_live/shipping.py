@@ -21,11 +21,14 @@ import polars as pl
 from vostok_core.errors import BundleError
 from vostok_core.features.inputs import SENTIMENT_FIELDS
 from vostok_core.hashing import hash_frame
-from vostok_core.lake.locks import sole_writer
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.objects import UNWRITTEN
+from vostok_core.lake.parquet import PartitionInfo
+from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import TIME, table
 from vostok_core.market.bars import BAR_FIELDS
 from vostok_core.models.bundle_folder import read_manifest
+from vostok_core.models.folders import is_there
+from vostok_core.models.registry import kept_path
 from vostok_core.times import day_of
 from vostok_live.errors import JournalError
 from vostok_live.journal.reader import Reader
@@ -82,7 +85,7 @@ def ship(
             instrument.
         BundleError: The lake lacks a bundle that a row of the journal was made by.
     """
-    with sole_writer(lake.root / "live_runs"), Reader.open(journal) as reader:
+    with lake.sole_writer("live_runs"), Reader.open(journal) as reader:
         frames = _whole(reader, lake, strategy, instrument, _wanted(reader, days))
         return _put_all(reader, lake, strategy, instrument, frames)
 
@@ -97,7 +100,7 @@ def ship_changed(journal: Path, lake: Lake, strategy: str, instrument: str) -> l
 
     Args, returns and raises: as `ship`.
     """
-    with sole_writer(lake.root / "live_runs"), Reader.open(journal) as reader:
+    with lake.sole_writer("live_runs"), Reader.open(journal) as reader:
         days = reader.days()
         changed = {day for day in days if not _as_many(reader, lake, strategy, instrument, day)}
         before = {day - _DAY for day in changed} & set(days)
@@ -117,9 +120,9 @@ def _as_many(reader: Reader, lake: Lake, strategy: str, instrument: str, day: da
     created = str(reader.created_us())
     for name, count in reader.counts(strategy, instrument, day).items():
         keys: dict[str, Any] = {"strategy": strategy, "instrument": instrument, "date": day}
-        if not lake.exists(f"live_{name}", **keys):
+        there = next(iter(lake.parts(f"live_{name}", **keys)), None)
+        if there is None:
             return False
-        there = lake.info(f"live_{name}", **keys)
         ours = there.inputs.get("journal") == created or not count
         if not ours or (there.code_version, there.rows) != (CODE_VERSION, count):
             return False
@@ -185,15 +188,18 @@ def _put(
 ) -> PartitionInfo | None:
     """Write a partition, unless it is there with the same content."""
     frame = frame.rechunk()
-    if lake.exists(name, **keys, date=day):
-        there = lake.info(name, **keys, date=day)
-        if (there.content_hash, there.code_version) == (hash_frame(frame), CODE_VERSION):
-            return None
+    there = next(iter(lake.parts(name, **keys, date=day)), None)
+    if there is not None and (there.content_hash, there.code_version) == (
+        hash_frame(frame),
+        CODE_VERSION,
+    ):
+        return None
     return lake.write(
         name,
         frame,
         code_version=CODE_VERSION,
         inputs=inputs,
+        over=UNWRITTEN if there is None else there.tag,
         strategy=keys["strategy"],
         instrument=keys["instrument"],
         date=day,
@@ -303,8 +309,8 @@ def _features(lake: Lake, bundle: str, journal: Path) -> tuple[str, ...]:
     Raises:
         BundleError: The lake lacks the bundle.
     """
-    folder = lake.root / "models" / "bundles" / bundle
-    if not folder.is_dir():
+    folder = kept_path(lake, bundle)
+    if not is_there(folder):
         raise BundleError(
             f"the journal's features are those of the bundle {bundle[:12]}, which isn't there",
             where=folder,

@@ -18,11 +18,12 @@ from threading import Lock
 from vostok_core.features.currency import FeatureCurrency
 from vostok_core.features.registry import packs
 from vostok_core.hashing import hash_value
+from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.remembering import RememberingLake
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.store import Lake
 from vostok_core.market.days import (
-    ARCHIVE,
     CODE_VERSION,
+    GIVE_WAY,
     KLINE_INTERVAL,
     LANDED,
     LANDING_VERSION,
@@ -34,10 +35,13 @@ from vostok_core.project import Project
 from vostok_core.sentiment.currency import stale_scores
 from vostok_core.times import days as each_day
 from vostok_pipelines.assets.features import intervals_of
-from vostok_pipelines.file_hashes import FileHashes
+from vostok_pipelines.file_hashes import SETTLED_SECONDS, FileHashes
+from vostok_pipelines.funding import TABLE as FUNDING
+from vostok_pipelines.funding import DueFunding, due_funding, funding_files
 from vostok_pipelines.jobs import needs_news, packs_of
-from vostok_pipelines.landing import is_landed, part_name
-from vostok_pipelines.sources.binance import archive_days
+from vostok_pipelines.parts import is_landed, part_name, stands_for
+from vostok_pipelines.sources.layout import Series
+from vostok_pipelines.sources.mirror import Mirror
 from vostok_pipelines.stamps import Place, day_places, is_settled, listing, merged_table
 from vostok_pipelines.training.configuration import rules_in_force
 
@@ -94,14 +98,17 @@ class ArrivalsReader:
 
     Args:
         project: The project.
+        settled: Seconds since a file of the archive was written to after which it is taken for
+            whole.
     """
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, *, settled: float = SETTLED_SECONDS) -> None:
         self._project = project
         self._archive = project.archive
         self._start = project.settings.calendar.start
-        self._hashes = FileHashes(project.dagster_home / "archive-hashes.json")
+        self._hashes = FileHashes(project.dagster_home / "archive-hashes.json", settled=settled)
         self._known: dict[str, tuple[str, _Lake]] = {}
+        self._known_funding: dict[str, tuple[str, DueFunding]] = {}
         self._lock = Lock()  # schedules and the sensor are evaluated in threads of one process
 
     def look(
@@ -122,12 +129,14 @@ class ArrivalsReader:
             CorruptPartition: A footer doesn't read.
         """
         with self._lock:
+            mirror = Mirror(self._archive(instrument))
             files = {
-                day: path
-                for day, path in archive_days(self._archive(instrument), instrument)
+                day: found.path
+                for day, found in mirror.files(Series.of(instrument)).items()
                 if self._start <= day <= last
             }
-            hashes = self._hashes.read(str(instrument.id), files.values(), deadline)
+            paths = dict.fromkeys(files.values())  # a month's file is that of many days
+            hashes = self._hashes.read(str(instrument.id), paths, deadline)
             found = self._look_at_lake(lake, instrument, deadline)
         if hashes is None or found is None:
             return None
@@ -139,15 +148,17 @@ class ArrivalsReader:
             used = parts_in_use(parts)
             kept = set()
             if name is not None and not is_landed(parts, name):
-                used = [part for part in used if ARCHIVE not in part.inputs]
+                used = [part for part in used if not part.inputs.keys() & GIVE_WAY]
                 kept = {name}
                 unlanded.add(day)
-            kept |= {_name(part) for part in used}
+            kept |= {part.name for part in used}
             # What the archive has is read again, and then of the present version.
-            old = {_name(part): part.code_version for part in read_otherwise(used)}
-            sources[day] = sorted(
-                f"{part} {old[part]}" if part in old.keys() - {name} else part for part in kept
-            )
+            old = {
+                part.name: part.code_version
+                for part in read_otherwise(used)
+                if name is None or not stands_for(part, name)
+            }
+            sources[day] = sorted(f"{part} {old[part]}" if part in old else part for part in kept)
         waiting = [
             day
             for day in sorted(sources)
@@ -155,6 +166,38 @@ class ArrivalsReader:
         ]
         by = self._made_by(instrument)
         return Arrivals(sources, found.parts.keys(), found.merged, found.scored, by, waiting)
+
+    def look_at_funding(
+        self, lake: Lake, instrument: Instrument, last: date, deadline: float
+    ) -> DueFunding | None:
+        """Which days, from the calendar's start through `last`, have funding rates that have come.
+
+        Returns:
+            None if there was more to read than time, as of `look`.
+        """
+        name = str(instrument.id)
+        with self._lock:
+            files = {
+                day: found.path
+                for day, found in funding_files(
+                    Mirror(self._archive(instrument)), instrument
+                ).items()
+                if self._start <= day <= last
+            }
+            paths = dict.fromkeys(files.values())
+            hashes = self._hashes.read(f"{name} funding", paths, deadline)
+            if hashes is None:
+                return None
+            come = {day: hashes[path] for day, path in files.items() if path in hashes}
+            stamp, settled = _stamp(lake, [(FUNDING, {"instrument": name})])
+            stamp = hash_value([stamp, {str(day): sha256 for day, sha256 in come.items()}])
+            known = self._known_funding.get(name)
+            if known is not None and known[0] == stamp:
+                return known[1]
+            due = due_funding(lake, instrument, come)
+            if settled:
+                self._known_funding[name] = stamp, due
+            return due
 
     def _look_at_lake(self, lake: Lake, instrument: Instrument, deadline: float) -> _Lake | None:
         name = str(instrument.id)
@@ -170,7 +213,7 @@ class ArrivalsReader:
         return found
 
     def _read_lake(self, lake: Lake, instrument: Instrument) -> _Lake:
-        lake = RememberingLake(lake.root)
+        lake = RememberingLake.anew(lake)
         name, main = str(instrument.id), merged_table(instrument)
         keys = {"instrument": name}
         if main == "klines":
@@ -225,10 +268,6 @@ class ArrivalsReader:
         intervals = [*self._project.settings.bars.intervals, *intervals_of(self._project)]
         by = [CODE_VERSION, LANDING_VERSION, rules.market, *news, hashes, intervals]
         return hash_value(by)
-
-
-def _name(part: PartitionInfo) -> str:
-    return part.path.stem.removeprefix("part-")
 
 
 def _stamp(lake: Lake, places: Iterable[Place]) -> tuple[str, bool]:

@@ -25,7 +25,7 @@ def news_content(project: Project, rules: SentimentRules) -> str:
     feeds: dict[str, str | None] = dict.fromkeys(project.settings.sources.feeds)
     for name, path in project.settings.sources.feeds.items():
         with suppress(OSError):  # what doesn't read is another content than what does
-            feeds[name] = hash_file(project.lake_root / path)
+            feeds[name] = hash_file(project.lake_home / path)
     return hash_value([rules.news, rules.scores, feeds])
 
 

@@ -9,6 +9,7 @@ import dagster as dg
 
 from vostok_core.project import Project, find_project
 from vostok_pipelines.arrivals import ArrivalsReader
+from vostok_pipelines.assets.archive import archive_assets
 from vostok_pipelines.assets.features import feature_assets
 from vostok_pipelines.assets.live import live_assets
 from vostok_pipelines.assets.market import market_assets
@@ -39,6 +40,7 @@ def _build(project: Project) -> dg.Definitions:
     arrivals = ArrivalsReader(project)
     return dg.Definitions(
         assets=[
+            *archive_assets(project, partitions),
             *market_assets(project, partitions),
             *news_assets(project, partitions),
             *feature_assets(project, partitions),
@@ -49,9 +51,7 @@ def _build(project: Project) -> dg.Definitions:
         jobs=list(project_jobs.values()),
         schedules=schedules(project, project_jobs, arrivals),
         sensors=sensors(project, project_jobs, arrivals),
-        resources={
-            "lake": LakeResource(root=str(project.lake_root), home=str(project.dagster_home))
-        },
+        resources={"lake": LakeResource.of(project)},
         executor=dg.in_process_executor,
     )
 

@@ -17,6 +17,7 @@ from vostok_core.errors import BundleError, MissingPartition, NotYetKnowable
 from vostok_core.lake.remembering import RememberingLake
 from vostok_core.lake.store import Lake
 from vostok_core.market.instrument import Instrument
+from vostok_core.models.folders import is_there
 from vostok_core.models.registry import bundle_path, service
 from vostok_core.sentiment.currency import SentimentRules, stale_scores
 from vostok_core.settings import Settings
@@ -248,7 +249,7 @@ class Due:
             days = week_days(self._lake, self._strategy, place, week)
             if self._currency.features(days) is not None:
                 return None
-            if bundle_path(self._lake, self._strategy.name, place, week).is_dir():
+            if is_there(bundle_path(self._lake, self._strategy.name, place, week)):
                 if self._currency.model(week) is None:
                     return DuePredictions(week, model=False)
             elif self._newest is None or week > self._newest:

@@ -11,7 +11,8 @@ from vostok_core.backtest.metrics import statistics_frame
 from vostok_core.backtest.path import backtest_hint, evidence_path, require_current_path
 from vostok_core.backtest.simulator import SimulationResult
 from vostok_core.errors import StalePartition
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.parquet import PartitionInfo
+from vostok_core.lake.store import Lake
 from vostok_core.market.instrument import Instrument
 from vostok_core.models.bundle_folder import read_manifest
 from vostok_core.models.registry import bundle_path
@@ -42,10 +43,12 @@ def write_backtest(
 
     Raises:
         MissingPartition, StalePartition: As in `evidence_path`.
+        Conflict: Somebody else made it meanwhile, of something else.
     """
+    place = {"strategy": strategy.name, "instrument": str(instrument.id)}
+    seen = {name: lake.seen(name, **place, week=week) for name in BACKTEST_TABLES}
     result, inputs = evidence_path(lake, strategy, instrument, week, configuration)
     statistics = statistics_frame(result)
-    place = {"strategy": strategy.name, "instrument": str(instrument.id)}
     frames = (result.trades, result.equity, result.daily, result.halts, statistics)
     log_trial(
         lake,
@@ -56,7 +59,15 @@ def write_backtest(
         inputs=inputs,
     )
     infos = [
-        lake.write(name, frame, code_version=configuration, inputs=inputs, **place, week=week)
+        lake.write(
+            name,
+            frame,
+            code_version=configuration,
+            inputs=inputs,
+            over=seen[name],
+            **place,
+            week=week,
+        )
         for name, frame in zip(BACKTEST_TABLES, frames, strict=True)
     ]
     return result, statistics, infos[0]

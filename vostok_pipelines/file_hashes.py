@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vostok_core.hashing import hash_file
-from vostok_core.lake.store import replacing
+from vostok_core.lake.atomic import replacing
 
 SETTLED_SECONDS = 5
 """A file that was written to more recently may not be whole yet, and is left for the next time."""
@@ -31,10 +31,12 @@ class FileHashes:
 
     Args:
         path: The file that keeps them.
+        settled: Seconds since a file was written to after which it is taken for whole.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, settled: float = SETTLED_SECONDS) -> None:
         self._path = path
+        self._settled = settled
         self._groups: dict[str, dict[str, _Entry]] | None = None
 
     def read(self, group: str, paths: Iterable[Path], deadline: float) -> dict[Path, str] | None:
@@ -53,7 +55,7 @@ class FileHashes:
         known = self._groups.get(group, {})
         entries: dict[str, _Entry] = {}
         hashes: dict[Path, str] = {}
-        newest = (time.time() - SETTLED_SECONDS) * 1e9
+        newest = (time.time() - self._settled) * 1e9
         for path in paths:
             with suppress(FileNotFoundError):  # it was taken away since it was listed
                 seen = path.stat()

@@ -8,7 +8,7 @@ can't be merged, all those after it wait.
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from itertools import islice
 
@@ -18,8 +18,10 @@ from vostok_core.project import Project
 from vostok_core.times import spans
 from vostok_pipelines.affected import affected_days
 from vostok_pipelines.arrivals import Arrivals, ArrivalsReader
-from vostok_pipelines.asked import UNFINISHED, Requests, answer, runs_of, tagged, told
+from vostok_pipelines.asked import UNFINISHED, Ask, Requests, answer, runs_of, tagged, told
+from vostok_pipelines.asked import requests as asked_for
 from vostok_pipelines.bad_days import bad_days
+from vostok_pipelines.funding import DueFunding
 from vostok_pipelines.jobs import asset_keys, day_assets
 from vostok_pipelines.leases import fail_dead_runs
 from vostok_pipelines.left_out import waiting as left_out
@@ -64,6 +66,13 @@ def ingestion_requests(
                 notes.append(f"reading the files of {name} goes on at the next look")
                 continue
             made, note = _requests(project, instance, name, arrivals)
+            requests += made
+            notes += note
+            due = reader.look_at_funding(lake, project.settings.universe[name], last, deadline)
+            if due is None:
+                notes.append(f"reading the funding rates of {name} goes on at the next look")
+                continue
+            made, note = asked_for(instance, _funding(name, due))
             requests += made
             notes += note
     return answer(requests, notes, "every day that has come is made", log)
@@ -115,6 +124,19 @@ def _requests(
         )
         for first, last in spans(begun)
     ], notes
+
+
+def _funding(name: str, due: DueFunding) -> Iterator[Ask]:
+    for first, last in spans(due.days):
+        yield Ask(
+            what=f"funding rates of {name} from {first} to {last}",
+            content=due.content(first, last),
+            request=dg.RunRequest(
+                asset_selection=asset_keys(["funding"]),
+                tags=range_tags(date_key(first, name), date_key(last, name)),
+            ),
+            command=f"vostok materialize funding --instrument {name} --from {first} --to {last}",
+        )
 
 
 def _begun(days: Iterable[date], arrivals: Arrivals) -> tuple[list[date], list[date]]:

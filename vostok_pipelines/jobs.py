@@ -8,6 +8,7 @@ import dagster as dg
 from vostok_core.features.registry import packs
 from vostok_core.project import Project
 
+FETCH = "fetch"
 INGEST = "ingest"
 NEWS = "news_and_scores"
 
@@ -56,11 +57,20 @@ def jobs(project: Project) -> Jobs:
     """The jobs of a project by name."""
     made = [
         dg.define_asset_job(
+            FETCH,
+            selection=_selection("archive_files"),
+            description="Files of days of an instrument, from its venue's archive into the mirror.",
+        ),
+        dg.define_asset_job(
             INGEST,
             selection=_selection(
-                *dict.fromkeys(a for i in project.settings.universe for a in day_assets(project, i))
+                *dict.fromkeys(
+                    a for i in project.settings.universe for a in day_assets(project, i)
+                ),
+                "funding",
             ),
-            description="Days of an instrument: landed files to ticks, quality, bars, features.",
+            description="Days of an instrument: landed files to ticks, quality, bars, features; or "
+            "its funding rates.",
         ),
         dg.define_asset_job(
             NEWS,

@@ -14,13 +14,14 @@ Nothing is remembered but that: a new process reads every week once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
+from vostok_core.lake.address import Place
 from vostok_core.lake.store import Lake
 from vostok_core.market.instrument import Instrument
+from vostok_core.models.folders import Stamps, stamps_below
 from vostok_core.models.manifest import MANIFEST, SEAL
 from vostok_core.models.registry import bundle_path
 from vostok_core.project import Project
@@ -28,6 +29,7 @@ from vostok_core.strategy import Strategy
 from vostok_pipelines.evidence import BACKTEST_TABLES
 from vostok_pipelines.stamps import day_places, is_settled, listing
 
+_NEVER = "", 0
 _SIX_DAYS, _WEEK = timedelta(days=6), timedelta(weeks=1)
 
 
@@ -62,22 +64,15 @@ class KnownWeeks:
         """A stamp of the decision after each week, as far as every week up to it has one."""
         place = {"strategy": self._strategy.name, "instrument": str(self._instrument.id)}
         digest = hashlib.sha256()
+        tables = [_swapped(lake, name, place) for name in ("promotions", *BACKTEST_TABLES)]
+        bundles = self._bundles(lake)
         for before in walk:
             if before not in stamps:
                 return
             digest.update(stamps[before].encode())
             week = before + _WEEK
-            tables = ("promotions", *BACKTEST_TABLES)
             bundle = bundle_path(lake, *place.values(), week)
-            own = [
-                _stat(path)
-                for path in (
-                    *(lake.partition(name, **place, week=week) for name in tables),
-                    bundle,
-                    bundle / MANIFEST,
-                    bundle / SEAL,
-                )
-            ]
+            own = [*(swapped.get(str(week), _NEVER) for swapped in tables), *bundles(bundle)]
             if is_settled(max(mtime for _, mtime in own)):
                 yield week, f"{digest.hexdigest()} {own}"
 
@@ -88,23 +83,31 @@ class KnownWeeks:
         entries = iter(listing(lake, places))
         entry = next(entries, None)
         digest, newest = hashlib.sha256(), 0
+        predicted = _swapped(lake, "predictions", place)
+        bundles = self._bundles(lake)
         for week in weeks:
             while entry is not None and entry[0] <= str(week + _SIX_DAYS):
                 digest.update(repr(entry[2]).encode())
                 newest = max(newest, entry[1])
                 entry = next(entries, None)
             bundle = bundle_path(lake, self._strategy.name, place["instrument"], week)
-            own = [
-                _stat(path)
-                for path in (
-                    lake.partition("predictions", **place, week=week),
-                    bundle,
-                    bundle / MANIFEST,
-                    bundle / SEAL,
-                )
-            ]
+            own = [predicted.get(str(week), _NEVER), *bundles(bundle)]
             if is_settled(max(newest, *(mtime for _, mtime in own))):
                 yield week, f"{digest.hexdigest()} {own}"
+
+    def _bundles(self, lake: Lake) -> Callable[[Place], Stamps]:
+        place = f"strategy={self._strategy.name}/instrument={self._instrument.id}"
+        return stamps_below(lake.objects, f"models/{place}", MANIFEST, SEAL)
+
+
+def _swapped(lake: Lake, name: str, place: Mapping[str, str]) -> dict[str, tuple[str, int]]:
+    """When each week of a table was swapped (in nanoseconds; 0 where tags tell every swap), and
+    what tells it apart."""
+    dated = isinstance(lake.root, Path)
+    return {
+        week: (stat.tag, stat.modified if dated else 0)
+        for (week,), stat in lake.listed(name, **place)
+    }
 
 
 class WeeksSeen:
@@ -147,10 +150,3 @@ class WeeksSeen:
         """Remember that the decision on the week, as it was when the look began, stands."""
         if week in self._decisions:
             self._decided[week] = self._decisions[week]
-
-
-def _stat(path: Path) -> tuple[int, int]:
-    with suppress(FileNotFoundError):
-        seen = path.stat()
-        return seen.st_ino, seen.st_mtime_ns
-    return 0, 0

@@ -10,34 +10,42 @@ nothing happened gets an empty part: the file vouches for the silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
-import polars as pl
-
-from vostok_core.errors import SourceFormatError, UnknownName, UsageError
-from vostok_core.hashing import hash_frame
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.errors import DataError, UnknownName, UsageError
+from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.market.days import (
     ABSENT,
     ARCHIVE,
-    KLINE_INTERVAL,
     LANDING_VERSION,
     ORDER,
     REPLACES,
-    in_landing_order,
     parts_in_use,
 )
 from vostok_core.market.instrument import Instrument
-from vostok_core.times import DAY, day_of, parse_interval
+from vostok_core.market.kept_once import has_rows
+from vostok_core.times import days as each_day
+from vostok_pipelines.parts import (
+    TABLES,
+    Kind,
+    keys_of,
+    kind_of,
+    need_not_land,
+    next_place,
+    part_name,
+    stands_for,
+    write_part,
+)
 from vostok_pipelines.sources import binance, generic, klines, kraken
+from vostok_pipelines.sources.by_day import opened
 from vostok_pipelines.sources.common import Source, SourceFile
-
-Kind = Literal["trades", "klines"]
+from vostok_pipelines.sources.days import BadDay, DaySource
+from vostok_pipelines.sources.layout import check_name
 
 FORMATS: dict[str, Kind | None] = {
     "binance-aggtrades": "trades",
@@ -106,80 +114,63 @@ def land(
     """
     holds = check_request(instrument, format, kind, columns)
     if format.startswith("binance-"):
-        binance.check_name(path, instrument)
-    source = SourceFile.open(path)
-    content = _read(source, format, holds, columns)
-    return _write(lake, source, instrument, holds, content, since, replace=replace, beside=beside)
+        check_name(path, instrument)
+    reader = _reader(format, holds, columns)
+    with opened(path, binance.TIME_FIELDS.get(format)) as file:
+        content = file.read(reader)
+        klines.require_minutes(content.interval, path)
+        span, warnings = _left_out(list(each_day(content.days[0], content.days[-1])), since)
+        for day, rows in content.of(span):
+            replaces = replace and day not in beside
+            write_part(lake, instrument, holds, day, rows, file.sha256, {}, replaces=replaces)
+            del rows  # before those of the next day are read
+        return Landing(
+            path=path,
+            sha256=file.sha256,
+            kind=holds,
+            interval=content.interval,
+            rows=content.rows,
+            days=tuple(span),
+            warnings=(*content.warnings, *warnings),
+        )
 
 
-def land_from_archive(lake: Lake, root: Path | None, instrument: Instrument, day: date) -> bool:
-    """Land a day from a folder in the layout of Binance's public archive.
+def land_days(
+    lake: Lake, source: DaySource, instrument: Instrument, days: Sequence[date]
+) -> Iterator[tuple[date, bool | DataError]]:
+    """Land days of a source, one after another.
 
     Args:
         lake: Where to write.
-        root: The folder of the instrument's venue, which it shares with no other; None if it has
-            none.
-        instrument: Whose day.
-        day: Which.
+        source: Which has them.
+        instrument: Whose.
+        days: Which, in order; those that the source doesn't have are left out.
 
-    Returns:
-        Whether the archive has the day. A file that was landed before is not read again, unless
-        its part is out of use for an archive's file that has gone, or comes from another version of
-        the readers.
-
-    Raises:
-        SourceFormatError: The file is not what its name says. Nothing was written.
+    Yields:
+        Each day as it has landed, and whether it had to be read; or why it can't be used. A day
+        that landed before is not read again, unless its part is out of use for another file of the
+        archive, or comes from another version of the readers.
     """
-    path = binance.archive_file(root, instrument, day)
-    if path is None:
-        return False
-    source = SourceFile.open(path)
-    holds: Kind = "klines" if instrument.tick == "none" else "trades"
-    format_ = {
-        "agg_trade": "binance-aggtrades",
-        "trade": "binance-trades",
-        "none": "binance-klines",
-    }[instrument.tick]
-    parts = lake.parts(_table(holds), **_keys(instrument, holds, None, day))
-    name = part_name(source.sha256)
-    if is_landed(parts, name):
-        before = {_name(part): part for part in parts_in_use(parts)}.get(name)
-        if before is None or (before.code_version == LANDING_VERSION and ARCHIVE in before.inputs):
-            return True
-    content = _read(source, format_, holds, None)
-    found = [day_of(number * DAY) for number in _day_numbers(content).unique().sort()]
-    if found != [day]:
-        raise SourceFormatError(
-            f"the file is named for {day} and holds {found[0]} to {found[-1]}",
-            where=path,
-            hint="download it again, or take it out of that folder",
-        )
-    _write(lake, source, instrument, holds, content, archived=True)
-    return True
+    holds = kind_of(instrument)
 
-
-def part_name(sha256: str) -> str:
-    """What the part of a file with this hash (hex) is called."""
-    return sha256[:16]
-
-
-def is_landed(parts: Iterable[PartitionInfo], name: str) -> bool:
-    """Whether the file that the archive has of a day has landed, so that it need not be landed.
-
-    Args:
-        parts: What has landed of the day.
-        name: The `part_name` of the file.
-
-    It has if its part is the newest of the archive. What has landed by hand since, even in its
-    place, changes nothing of that; another file of the archive does, since the archive has then
-    gone back to this one.
-    """
-    for part in reversed(in_landing_order(parts)):
-        if _name(part) == name:
-            return True
-        if ARCHIVE in part.inputs:
+    def known(day: date, sha256: str) -> bool:
+        keys, name = keys_of(instrument, holds, day), part_name(sha256)
+        parts = lake.parts(TABLES[holds], **keys)
+        if not need_not_land(parts, name, archived=source.name == ARCHIVE):
             return False
-    return False
+        used = [part for part in parts_in_use(parts) if stands_for(part, name)]
+        return all(has_rows(lake, part, keys) for part in used)
+
+    for read in source.read(instrument, days, known):
+        if isinstance(read, BadDay):
+            yield read.day, read.error
+            continue
+        day, content = read.day, read.content
+        if content is not None:
+            write_part(lake, instrument, holds, day, content.frame, read.sha256, read.provenance)
+        was_read = content is not None
+        del read, content  # before the next day is read
+        yield day, was_read
 
 
 def land_absent(lake: Lake, instrument: Instrument, day: date, *, replace: bool = False) -> bool:
@@ -201,10 +192,10 @@ def land_absent(lake: Lake, instrument: Instrument, day: date, *, replace: bool 
     Raises:
         UsageError: A file of the day has landed, and is not to be replaced.
     """
-    holds: Kind = "klines" if instrument.tick == "none" else "trades"
-    keys = _keys(instrument, holds, KLINE_INTERVAL, day)
-    parts = lake.parts(_table(holds), **keys)
-    used = [_name(part) for part in parts_in_use(parts)]
+    holds = kind_of(instrument)
+    keys = keys_of(instrument, holds, day)
+    parts = lake.parts(TABLES[holds], **keys)
+    used = [part.name for part in parts_in_use(parts)]
     if used == [ABSENT]:
         return False
     if used and not replace:
@@ -212,10 +203,10 @@ def land_absent(lake: Lake, instrument: Instrument, day: date, *, replace: bool 
             f"{instrument.id} has landed on {day}, so the day is not absent",
             hint=f"leave {day} out, or add --replace if the file is not to be trusted",
         )
-    nothing = table(_table(holds)).empty()
-    inputs = {ORDER: _next(parts)} | ({REPLACES: "all"} if replace else {})
+    nothing = table(TABLES[holds]).empty()
+    inputs = {ORDER: next_place(parts)} | ({REPLACES: "all"} if replace else {})
     lake.write(
-        _table(holds), nothing, code_version=LANDING_VERSION, inputs=inputs, part=ABSENT, **keys
+        TABLES[holds], nothing, code_version=LANDING_VERSION, inputs=inputs, part=ABSENT, **keys
     )
     return True
 
@@ -265,25 +256,15 @@ def check_request(
     return holds
 
 
-def _read(
-    source: SourceFile, format_: str, holds: Kind, columns: Mapping[str, str] | str | None
-) -> Source:
-    if isinstance(columns, str):
-        columns = generic.parse_columns(columns)
+def _reader(
+    format_: str, holds: Kind, columns: Mapping[str, str] | str | None
+) -> Callable[[SourceFile], Source]:
+    """What reads files of a format."""
     if format_ in _READERS:
-        content = _READERS[format_](source)
-    else:
-        file_format: Literal["csv", "parquet"] = "parquet" if format_ == "parquet" else "csv"
-        content = generic.read(source, file_format, holds, columns or {})
-    if content.interval not in (None, KLINE_INTERVAL):
-        raise SourceFormatError(
-            f"the file holds klines of {content.interval}, and bars are built from klines of "
-            f"{KLINE_INTERVAL}",
-            where=source.path,
-            hint=f"ingest the {KLINE_INTERVAL} klines of these days: bars of longer intervals are "
-            "built from them ([bars] intervals in vostok.toml)",
-        )
-    return content
+        return _READERS[format_]
+    mapping = generic.parse_columns(columns) if isinstance(columns, str) else columns or {}
+    file_format: Literal["csv", "parquet"] = "parquet" if format_ == "parquet" else "csv"
+    return lambda source: generic.read(source, file_format, holds, mapping)
 
 
 _READERS: dict[str, Callable[[SourceFile], Source]] = {
@@ -294,94 +275,10 @@ _READERS: dict[str, Callable[[SourceFile], Source]] = {
 }
 
 
-def _write(
-    lake: Lake,
-    source: SourceFile,
-    instrument: Instrument,
-    holds: Kind,
-    content: Source,
-    since: date | None = None,
-    *,
-    archived: bool = False,
-    replace: bool = False,
-    beside: Collection[date] = (),
-) -> Landing:
-    frame = content.frame.with_columns(_day_numbers(content).alias("day"))
-    by_day = {
-        key[0]: rows.drop("day") for key, rows in frame.partition_by("day", as_dict=True).items()
-    }
-    first, last = min(by_day), max(by_day)
-    every = [(number, day_of(number * DAY)) for number in range(first, last + 1)]
-    span = [(number, day) for number, day in every if since is None or day >= since]
-    warnings = content.warnings
-    if len(span) < len(every):
-        away = len(every) - len(span)
-        warnings = (
-            *warnings,
-            f"{away} days before {since} were left out: the calendar begins then",
-        )
-    nothing = content.frame.clear()
-    name = part_name(source.sha256)
-    mark = {ARCHIVE: source.path.name} if archived else {}
-    for number, day in span:
-        rows = by_day.get(number, nothing)
-        keys = _keys(instrument, holds, content.interval, day)
-        parts = lake.parts(_table(holds), **keys)
-        used = {_name(part): part for part in parts_in_use(parts)}
-        before = used.get(name)
-        replaces = replace and day not in beside
-        if replaces:
-            stays = list(used) == [name]
-        else:
-            stays = is_landed(parts, name) if archived else name in used
-        if before is not None and stays:
-            inputs = {**before.inputs, **mark}
-            if (before.code_version, before.content_hash, before.inputs) == (
-                LANDING_VERSION,
-                hash_frame(rows),
-                inputs,
-            ):
-                continue
-        else:
-            inputs = {"file": source.sha256, ORDER: _next(parts), **mark}
-            inputs |= {REPLACES: "all"} if replaces else {}
-        lake.write(
-            _table(holds), rows, code_version=LANDING_VERSION, inputs=inputs, part=name, **keys
-        )
-    return Landing(
-        path=source.path,
-        sha256=source.sha256,
-        kind=holds,
-        interval=content.interval,
-        rows=content.frame.height,
-        days=tuple(day for _, day in span),
-        warnings=warnings,
-    )
-
-
-def _day_numbers(content: Source) -> pl.Series:
-    """The UTC day of each row, counted from 1970; a bar belongs to the day that it opens on."""
-    ts = content.frame["ts"].to_physical()
-    return (ts - parse_interval(content.interval) if content.interval else ts) // DAY
-
-
-def _name(part: PartitionInfo) -> str:
-    return part.path.stem.removeprefix("part-")
-
-
-def _next(parts: Iterable[PartitionInfo]) -> str:
-    """The place of a part that lands after others."""
-    return str(max((int(part.inputs.get(ORDER, "0")) for part in parts), default=-1) + 1)
-
-
-def _table(holds: Kind) -> str:
-    return "raw_klines" if holds == "klines" else "raw_trades"
-
-
-def _keys(
-    instrument: Instrument, holds: Kind, interval: str | None, day: date
-) -> dict[str, str | date]:
-    keys: dict[str, str | date] = {"instrument": str(instrument.id), "date": day}
-    if holds == "klines":
-        keys["interval"] = interval or KLINE_INTERVAL
-    return keys
+def _left_out(days: Sequence[date], since: date | None) -> tuple[list[date], tuple[str, ...]]:
+    """The days of a file from `since` on, and what to say of those before."""
+    kept = [day for day in days if since is None or day >= since]
+    away = len(days) - len(kept)
+    if not away:
+        return kept, ()
+    return kept, (f"{away} days before {since} were left out: the calendar begins then",)

@@ -25,7 +25,7 @@ from dagster._core.instance.ref import InstanceRef
 from sqlalchemy.exc import DBAPIError
 
 from vostok_core.errors import DataError, UnknownName, UsageError, VostokError
-from vostok_core.lake.store import replacing
+from vostok_core.lake.atomic import replacing
 from vostok_core.project import LAKE_VARIABLE, PROJECT_VARIABLE, Project
 from vostok_core.times import week_of
 from vostok_pipelines.definitions import build_definitions

@@ -2,11 +2,13 @@
 
 import base64
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from vostok_core.lake.store import PartitionInfo
+from vostok_core.lake.address import Place
+from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.tables import Table
 
 
@@ -42,6 +44,12 @@ def partition_metadata(info: PartitionInfo) -> dict[str, Any]:
         "bytes": info.size,
         "content_hash": info.content_hash,
     }
+
+
+def shown_place(place: Place) -> dg.MetadataValue:
+    """A file or an object."""
+    shown = dg.MetadataValue.path if isinstance(place, Path) else dg.MetadataValue.text
+    return shown(str(place))
 
 
 def plot(png: bytes) -> dg.MarkdownMetadataValue:

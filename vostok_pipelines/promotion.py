@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -19,6 +18,8 @@ import polars as pl
 from vostok_core.backtest.path import prediction_weeks
 from vostok_core.backtest.report import IndexEntry, ReportContent, write_index, write_report
 from vostok_core.errors import BundleError
+from vostok_core.lake.address import Place
+from vostok_core.lake.objects import conflict
 from vostok_core.lake.store import Lake
 from vostok_core.market.instrument import Instrument
 from vostok_core.models.bundle import Bundle
@@ -59,20 +60,20 @@ class Verdict:
     bundle_ok: bool
     in_service: bool
     standing: str
-    report: Path
+    report: Place
 
 
-def report_path(lake: Lake, strategy: str, instrument: str, week: date) -> Path:
+def report_path(lake: Lake, strategy: str, instrument: str, week: date) -> Place:
     """Where the HTML report of a decision lies."""
-    return lake.root / "reports" / strategy / instrument / f"{week}.html"
+    return lake.objects.place(f"reports/{strategy}/{instrument}/{week}.html")
 
 
-def index_path(lake: Lake, strategy: str) -> Path:
+def index_path(lake: Lake, strategy: str) -> Place:
     """Where the page that leads to a strategy's newest reports lies."""
-    return lake.root / "reports" / strategy / "index.html"
+    return lake.objects.place(f"reports/{strategy}/index.html")
 
 
-def refresh_index(lake: Lake, strategy: Strategy) -> Path:
+def refresh_index(lake: Lake, strategy: Strategy) -> Place:
     """Write the page that leads to the newest report of every instrument of a strategy."""
     entries = []
     for market in lake.keys("promotions", strategy=strategy.name):
@@ -147,6 +148,7 @@ def decide(
         StalePartition: It was made as another configuration, of other predictions, or not to the
             end of the week before; its predictions would be others now; or it is not among the
             logged trials.
+        Conflict: The week was decided by somebody else at the same time.
     """
     name, market = strategy.name, str(instrument.id)
     place = {"strategy": name, "instrument": market}
@@ -195,6 +197,7 @@ def decide(
         ),
     )
     with changing_service(lake, name, market):
+        seen = lake.seen("promotions", **place, week=week)
         record = {"code_version": configuration, "inputs": {**hashes, "bundle": sha256}}
         newest = logged[name, configuration]["date"].to_list()[-1]
         # A path that ends before what is known of the configuration was chosen to end there.
@@ -208,9 +211,11 @@ def decide(
             kept = keep(lake, name, market, week, sha256=sha256, gate=f"{gate}\n".encode())
         rows = decision_frame(decision, **named, enters_service=enters)
         log_decision(lake, name, market, week, rows, **record)
-        lake.write("promotions", rows, **record, **place, week=week)
+        lake.write("promotions", rows, **record, over=seen, **place, week=week)
         if enters and kept is not None:
-            put_in_service(lake, kept, at=now(), why=decision.summary)
+            entered = put_in_service(lake, kept, at=now(), why=decision.summary)
+            if not entered:  # the turn was lost, and a later week has entered meanwhile
+                raise conflict(lake.partition("promotions", **place, week=week))
         standing = standing_of(lake, name, market, week)
     refresh_index(lake, strategy)
     return Verdict(decision, all(checks.values()), enters, standing, report)
@@ -242,16 +247,14 @@ def _hourly_closes(
     first, last = day_of(int(marks[0])), day_of(int(marks[-1]) - 1)
     place = {"instrument": instrument, "interval": strategy.file.interval}
     parts = [
-        lake.read("bars", columns=["ts", "close"], **place, date=day).filter(
-            pl.col("ts").to_physical() % HOUR == 0
-        )
-        for day in days(first, last)
+        bars.filter(pl.col("ts").to_physical() % HOUR == 0)
+        for _, bars in lake.load_days("bars", days(first, last), columns=["ts", "close"], **place)
     ]
     return pl.concat(parts)
 
 
 def _check_bundle(
-    folder: Path, configuration: str, currency: StrategyCurrency, week: date
+    folder: Place, configuration: str, currency: StrategyCurrency, week: date
 ) -> tuple[Bundle | None, dict[str, bool]]:
     """The candidate, if it loads: that verifies every hash and its golden rows bit for bit."""
     try:

@@ -1,10 +1,13 @@
 """What assets are given: the lake."""
 
 from pathlib import Path
+from typing import Self
 
 import dagster as dg
 
+from vostok_core.lake.address import S3Options
 from vostok_core.lake.store import Lake
+from vostok_core.project import Project
 from vostok_pipelines.leases import hold
 
 
@@ -16,6 +19,20 @@ class LakeResource(dg.ConfigurableResource):
 
     root: str
     home: str
+    local: str | None = None
+    endpoint: str | None = None
+    region: str | None = None
+
+    @classmethod
+    def of(cls, project: Project) -> Self:
+        """The lake of a project."""
+        return cls(
+            root=str(project.lake_root),
+            local=str(project.lake_home),
+            home=str(project.dagster_home),
+            endpoint=project.settings.lake.endpoint,
+            region=project.settings.lake.region,
+        )
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         if context.run is not None and context.instance is not None:
@@ -23,4 +40,6 @@ class LakeResource(dg.ConfigurableResource):
 
     def open(self) -> Lake:
         """Open it, or make an empty one."""
-        return Lake.open(Path(self.root))
+        options = S3Options(self.endpoint, self.region)
+        home = None if self.local is None else Path(self.local)
+        return Lake.open(self.root, home=home, options=options)

@@ -40,8 +40,9 @@ from vostok_pipelines.contents import (
     predictions_content,
 )
 from vostok_pipelines.due import Due, due_news
+from vostok_pipelines.fetch_requests import fetch_requests
 from vostok_pipelines.ingestion import LOOK_SECONDS, ingestion_requests
-from vostok_pipelines.jobs import INGEST, NEWS, Jobs, asset_keys, job_name, needs_news
+from vostok_pipelines.jobs import FETCH, INGEST, NEWS, Jobs, asset_keys, job_name, needs_news
 from vostok_pipelines.known_weeks import KnownWeeks
 from vostok_pipelines.leases import fail_dead_runs
 from vostok_pipelines.left_out import CRONS, left_out_schedules, waiting
@@ -98,6 +99,18 @@ def schedules(
         return answer(made[:1], [*waiting(project), *notes], otherwise, context.log)
 
     @dg.schedule(
+        job=project_jobs[FETCH],
+        cron_schedule="20 1-23 * * *",
+        execution_timezone="UTC",
+        description="Brings the archive's files of the days, up to yesterday, that instruments "
+        "which a strategy trades lack since their history began, and the funding rates of months "
+        "that are over, into the mirror folder.",
+    )
+    def daily_fetch(context: dg.ScheduleEvaluationContext) -> Requests:
+        now = context.scheduled_execution_time
+        return fetch_requests(project, context.instance, traded, now, context.log)
+
+    @dg.schedule(
         job=project_jobs[INGEST],
         cron_schedule="30 1-23 * * *",
         execution_timezone="UTC",
@@ -108,7 +121,7 @@ def schedules(
         last = _yesterday(context)
         return ingestion_requests(project, arrivals, context.instance, traded, last, context.log)
 
-    made = [daily_news, daily_ingestion, *left_out_schedules(project)]
+    made = [daily_news, daily_fetch, daily_ingestion, *left_out_schedules(project)]
     for strategy in project.strategies.values():
         made += _strategy_schedules(project, strategy, project_jobs)
         made += proof_schedules(project, strategy, project_jobs)

@@ -21,7 +21,7 @@ def sensors(
         minimum_interval_seconds=30,
         description="Ingests the days of every instrument whose files lie in the archive folder, "
         "or were landed by `vostok ingest --land-only`, and that the lake's bars are not made "
-        "from. Files are told by their content.",
+        "from, and those of funding rates. Files are told by their content.",
     )
     def new_trade_files(
         context: dg.SensorEvaluationContext,

@@ -1,4 +1,5 @@
-"""Which days of which tables have been swapped, told by the stat of their folders."""
+"""Which days of which tables have been swapped, told by the stat of their folders, or of their
+objects."""
 
 from __future__ import annotations
 
@@ -49,20 +50,26 @@ def day_places(project: Project, instrument: Instrument) -> Iterator[Place]:
 
 
 def listing(lake: Lake, places: Iterable[Place]) -> Listing:
-    """Inode and mtime of every day's folder, which each swap changes, in order of days."""
+    """Inode and mtime of every day's folder, which each swap changes, in order of days; the tags of
+    every day's objects where the lake is in an object store."""
     found: Listing = []
     for name, keys in places:
         folder = lake.partition(name, **keys, date=date.min).parent
-        for entry, inode, mtime in _entries(folder):
-            day = entry.removeprefix("date=")
-            found.append((day, mtime, [name, *keys.values(), entry, inode, mtime]))
+        if isinstance(folder, Path):
+            for entry, inode, mtime in _entries(folder):
+                day = entry.removeprefix("date=")
+                found.append((day, mtime, [name, *keys.values(), entry, inode, mtime]))
+        else:
+            for (day,), stat in lake.listed(name, **keys):
+                found.append((day, 0, [name, *keys.values(), stat.key, stat.tag]))
     found.sort(key=str)
     return found
 
 
 def is_settled(mtime: int) -> bool:
     """Whether a folder that was swapped then (nanoseconds) shows every further swap: two within a
-    tick of the file system's clock look like one."""
+    tick of the file system's clock look like one. Tags of objects always do, and have the time 0.
+    """
     return mtime < (time.time() - SETTLED_SECONDS) * 1e9
 
 

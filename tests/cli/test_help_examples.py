@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from vostok_core.lake.store import Lake
 
 ROOT = Path(__file__).resolve().parents[2]
 DEAR = {"demo", "ui"}  # minutes, and until Ctrl-C
+AWAY = {"fetch"}  # asks a server that a test has nothing to do with, unless it is a dry run
 KRAKEN = "".join(
     f"{1_525_651_200 + 60 * i}.{i:04},{11 + i % 7},{1 + i % 3},{'bs'[i % 2]},m,\n"
     for i in range(1440)
@@ -71,7 +73,7 @@ def test_commands_of_the_readme_parse_and_its_links_and_targets_exist() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = re.findall(r"\.venv/bin/vostok (.+)", re.sub(r"\\\n\s+", "", text).replace("`", "\n"))
     commands = [shlex.split(line, comments=True) for line in shown]
-    assert {words[0] for words in commands} >= {"ingest", "walk-forward", "sql", "check"}
+    assert {words[0] for words in commands} >= {"fetch", "walk-forward", "sql", "check"}
     for words in commands:
         if words != ["COMMAND", "--help"]:
             command, arguments = leaf_of(words)
@@ -95,6 +97,8 @@ def shipped(folder: Path, agg_trades: Callable[..., str], monkeypatch) -> Path:
     monkeypatch.setenv("HOME", str(folder))
     (folder / "archive").mkdir()
     (folder / "archive" / "day.csv").write_text(agg_trades())
+    with zipfile.ZipFile(folder / "BTCUSDT-aggTrades-2025-01.zip", "w") as month:
+        month.writestr("month.csv", agg_trades(366))  # days are counted from 2024-01-01
     for name in ("EOSUSD.csv", "mended.csv"):
         (folder / name).write_text(KRAKEN)
     minutes = pl.int_range(1440, eager=True) * 60_000
@@ -108,6 +112,8 @@ def shipped(folder: Path, agg_trades: Callable[..., str], monkeypatch) -> Path:
 def cheap() -> Iterator[object]:
     """The examples whose words are meant as they stand; those that launch runs take seconds."""
     for words in all_examples():
+        if words[0] in AWAY and "--dry-run" not in words:
+            continue
         if words[0] not in DEAR and {"DIR", "STRATEGY"}.isdisjoint(words):
             marks = [pytest.mark.long] if words[0] == "ingest" else []
             yield pytest.param(words, id=" ".join(words), marks=marks)

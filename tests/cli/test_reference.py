@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from vostok.reference import PAGES, settings_page, strategies_page
-from vostok_core.settings import GateProfile, InstrumentSettings, Settings
+from vostok_core.settings import ExchangeSettings, GateProfile, InstrumentSettings, Settings
 from vostok_core.strategy import StrategyFile
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -26,14 +26,16 @@ def documented(model: type[BaseModel]) -> list[str]:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             keys += documented(annotation)
         else:
-            assert field.description or name in ("instruments", "gates"), f"{model}.{name}"
+            assert field.description or name in ("instruments", "exchanges", "gates"), (
+                f"{model}.{name}"
+            )
             keys.append(name)
     return keys
 
 
 def test_every_key_is_on_its_page_with_a_meaning() -> None:
     for page, models in (
-        (settings_page(), (Settings, InstrumentSettings, GateProfile)),
+        (settings_page(), (Settings, InstrumentSettings, ExchangeSettings, GateProfile)),
         (strategies_page(), (StrategyFile,)),
     ):
         for model in models:

@@ -40,7 +40,7 @@ from vostok_exchange.server import Server
 from vostok_exchange.settings import Key, Setup, demo_account
 from vostok_exchange.world import Market
 from vostok_live.audit import Audit, audit
-from vostok_live.daemon.plan import Plan, make_plan
+from vostok_live.daemon.plan import Plan, make_plan, state_folder
 from vostok_live.daemon.supervisor import Daemon
 from vostok_live.daemon.venue import KEY, SECRET, embedded
 from vostok_live.gateway.access import ApiKey
@@ -170,7 +170,7 @@ class World:
     @property
     def state(self) -> Path:
         """The daemon's state folder."""
-        return self.root / "data_lake" / "live" / STRATEGY / NAME
+        return state_folder(self.project, STRATEGY, self.instrument)
 
     def promote(self, week: date) -> str:
         """Train the week's model and put it in service; its hash."""
@@ -180,10 +180,10 @@ class World:
         return bundle.sha256
 
 
-def make_world(root: Path, strategy_file: str = STRATEGY_FILE) -> World:
+def make_world(root: Path, strategy_file: str = STRATEGY_FILE, settings: str = "") -> World:
     """History from ticks to labels, and a promoted model."""
     root.mkdir(parents=True)
-    (root / "vostok.toml").write_text(SETTINGS)
+    (root / "vostok.toml").write_text(settings + SETTINGS)
     (root / "strategies").mkdir()
     (root / "strategies" / f"{STRATEGY}.toml").write_text(strategy_file)
     world = World(root)

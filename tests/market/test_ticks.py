@@ -32,7 +32,7 @@ def part(rows: list[Row]) -> pl.DataFrame:
             "buyer_maker": pl.Series([row[4] for row in rows], dtype=pl.Boolean),
             "first_id": pl.Series(ids, dtype=pl.Int64),
             "last_id": pl.Series(ids, dtype=pl.Int64),
-            "row": pl.Series(range(len(rows)), dtype=pl.Int64),
+            "best_match": pl.Series([None] * len(rows), dtype=pl.Boolean),
         }
     )
 

@@ -23,7 +23,9 @@ FIRST = date(2024, 3, 4)
 
 # asset: group, partitions, what it is made of
 GRAPH = {
-    "landed": ("market", "day", set()),
+    "archive_files": ("market", "day", set()),
+    "funding": ("market", "day", {"archive_files"}),
+    "landed": ("market", "day", {"archive_files"}),
     "ticks": ("market", "day", {"landed"}),
     "klines": ("market", "day", {"landed"}),
     "quality": ("market", "day", {"landed"}),
@@ -45,7 +47,7 @@ GRAPH = {
         "tiny", "day", {"tiny/journal", "bars", "ticks", "features/core", "features/sentiment"},
     ),
 }  # fmt: skip
-NO_TABLE = {"landed", "tiny/model", "tiny/journal"}
+NO_TABLE = {"archive_files", "landed", "tiny/model", "tiny/journal"}
 """Landed files keep the columns of their source, a bundle is a folder, a journal is many tables."""
 
 
@@ -116,7 +118,9 @@ def test_jobs_cover_the_graph_but_for_research(definitions: dg.Definitions) -> N
         for name, job in jobs.items()
     }
     assert selected == {
+        "fetch": {"archive_files"},
         "ingest": {
+            "funding",
             "landed",
             "ticks",
             "klines",
@@ -141,6 +145,7 @@ def test_schedules_and_sensors_are_these_and_off(definitions: dg.Definitions) ->
     repository = definitions.get_repository_def()
     assert {found.name: found.cron_schedule for found in repository.schedule_defs} == {
         "daily_news": "15 1-23 * * *",
+        "daily_fetch": "20 1-23 * * *",
         "daily_ingestion": "30 1-23 * * *",
         "tiny_daily_labels": "0 2-23 * * *",
         "tiny_weekly_predictions": "0 3-23 * * *",

@@ -19,7 +19,8 @@ import numpy as np
 from tests.live.gateway_server import INSTRUMENT
 from vostok_core.features.inputs import TS
 from vostok_core.features.registry import pack
-from vostok_core.lake.store import Lake, replacing
+from vostok_core.lake.atomic import replacing
+from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.live.chain import DecisionChain, first_day
 from vostok_core.market.bars import BAR_FIELDS, day_bars

@@ -60,8 +60,8 @@ def test_aggregate_trades_are_read_to_the_last_bit(packed, rows, packing, header
     read = binance.read_agg_trades(opened(packed(end.join(lines) + end, packing)))
 
     assert read.frame.with_columns(pl.col("ts").to_physical()).rows() == [
-        (i, NOW + ms * 1000, float(price), float(qty), maker, first, first + more, row)
-        for row, (i, price, qty, ms, maker, first, more) in enumerate(rows)
+        (i, NOW + ms * 1000, float(price), float(qty), maker, first, first + more, spot or None)
+        for i, price, qty, ms, maker, first, more in rows
     ]
     validate(table("raw_trades"), read.frame, "test")
 
@@ -83,8 +83,8 @@ def test_single_trades_are_read_to_the_last_bit(packed, rows, packing, header, s
     read = binance.read_trades(opened(packed("\n".join(lines), packing)))
 
     assert read.frame.with_columns(pl.col("ts").to_physical()).rows() == [
-        (i, NOW + ms * 1000, float(price), float(qty), maker, None, None, row)
-        for row, (i, price, qty, ms, maker, _, _) in enumerate(rows)
+        (i, NOW + ms * 1000, float(price), float(qty), maker, None, None, False if spot else None)
+        for i, price, qty, ms, maker, _, _ in rows
     ]
 
 
@@ -173,7 +173,7 @@ def test_generic_csv_understands_every_notation_of_time_and_side(time, expected,
     read = generic.read(opened(data), "csv", "trades", columns)
 
     assert read.frame.with_columns(pl.col("ts").to_physical()).rows() == [
-        (None, expected, 100.5, 0.25, maker, None, None, 0)
+        (None, expected, 100.5, 0.25, maker, None, None, None)
     ]
 
 
@@ -237,8 +237,8 @@ def test_parquet_is_read_whatever_types_its_columns_have(times, makers):
     )
 
     assert read.frame.with_columns(pl.col("ts").to_physical()).rows() == [
-        (5, NOW, 1.5, 3.0, True, None, None, 0),
-        (6, NOW, 2.5, 4.0, False, None, None, 1),
+        (5, NOW, 1.5, 3.0, True, None, None, None),
+        (6, NOW, 2.5, 4.0, False, None, None, None),
     ]
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from vostok_core.errors import SourceFormatError, UnknownName, UsageError
+from vostok_core.errors import DataError, SourceFormatError, UnknownName, UsageError
 from vostok_core.lake.store import Lake
 from vostok_core.market.days import bars_day, klines_day, parts_in_use, ticks_day
 from vostok_core.market.instrument import Instrument
-from vostok_pipelines.landing import land, land_absent, land_from_archive
-from vostok_pipelines.sources.binance import archive_days, archive_file
+from vostok_pipelines.landing import land, land_absent, land_days
+from vostok_pipelines.sources.layout import Series
+from vostok_pipelines.sources.mirror import Mirror
 
 SIXTH = date(2025, 1, 6)
 SEVENTH = date(2025, 1, 7)
@@ -26,6 +27,22 @@ def snapshot(lake: Lake) -> dict[str, tuple[bytes, int]]:
         for path in lake.root.rglob("*")
         if path.is_file()
     }
+
+
+def land_from_archive(lake: Lake, root: Path | None, instrument: Instrument, day: date) -> bool:
+    """Land a day of a mirror, if it is there; raise what is wrong with it."""
+    for landed, outcome in land_days(lake, Mirror(root), instrument, [day]):
+        assert landed == day
+        if isinstance(outcome, DataError):
+            raise outcome
+        return True
+    return False
+
+
+def archive_days(root: Path | None, instrument: Instrument) -> list[tuple[date, Path]]:
+    """Each day that a mirror has, with its file."""
+    files = Mirror(root).files(Series.of(instrument))
+    return [(day, found.path) for day, found in files.items()]
 
 
 def kraken_file(path: Path, rows: list[str]) -> Path:
@@ -49,7 +66,7 @@ def test_a_file_becomes_one_part_for_each_day_it_spans(lake, single, tmp_path):
         assert part.path.stem == f"part-{landing.sha256[:16]}"
         assert part.inputs["file"] == landing.sha256
     first = lake.read("raw_trades", instrument=name, date=landing.days[0])
-    assert first["row"].to_list() == [1, 2]
+    assert first["price"].to_list() == [17.0, 18.0]
 
 
 def test_days_before_the_calendar_begins_are_left_out_and_said(lake, single, tmp_path):
@@ -290,8 +307,6 @@ def test_a_day_is_found_in_the_archive_and_landed_once(lake, agg, agg_day, tmp_p
     file.parent.mkdir(parents=True)
     agg_day(6).rename(file)
 
-    assert archive_file(root, agg, SIXTH) == file
-    assert archive_file(root, agg, SEVENTH) is None
     assert archive_days(root, agg) == [(SIXTH, file)]
     assert land_from_archive(lake, root, agg, SIXTH)
     before = snapshot(lake)
@@ -301,7 +316,6 @@ def test_a_day_is_found_in_the_archive_and_landed_once(lake, agg, agg_day, tmp_p
 
 
 def test_an_instrument_whose_venue_has_no_archive_finds_nothing_in_anothers(lake, agg):
-    assert archive_file(None, agg, SIXTH) is None
     assert archive_days(None, agg) == []
     assert not land_from_archive(lake, None, agg, SIXTH)
 

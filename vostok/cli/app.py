@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from vostok import __version__
-from vostok.cli import checks, data, maintenance, models, runs, strategies
+from vostok.cli import (
+    checks,
+    data,
+    fetching,
+    maintenance,
+    models,
+    repair,
+    runs,
+    strategies,
+)
 from vostok.cli.command import DebugOption, Globals, LakeOption
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -38,6 +47,7 @@ def options(
 
     \b
     Then, with your own data:
+      vostok fetch binance.spot.BTC-USDT --from DAY --to DAY
       vostok ingest DIR --instrument binance.spot.BTC-USDT --format binance-aggtrades
       vostok walk-forward STRATEGY --instrument ID --from WEEK --to WEEK
       vostok sql "SELECT * FROM promotions"
@@ -52,7 +62,9 @@ def options(
 
 
 runs.register_demo(app)
+fetching.register(app)
 data.register(app)
+repair.register(app)
 runs.register(app)
 app.add_typer(strategies.app, name="strategy")
 app.add_typer(models.app, name="model")

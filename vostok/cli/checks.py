@@ -99,8 +99,8 @@ def leaks(
 
 def _lake(context: Context) -> Lake | None:
     """The lake, if there is one: the check needs none."""
-    marker = context.project.lake_root / "vostok-lake.json"
-    return context.project.open_lake(create=False) if marker.is_file() else None
+    project = context.project
+    return project.open_lake(create=False) if project.has_lake else None
 
 
 def _newest(lake: Lake, pack: Pack) -> list[tuple[str, np.ndarray]]:

@@ -25,7 +25,7 @@ LakeOption = Annotated[
     typer.Option(
         "--lake",
         metavar="DIR",
-        help="Folder of the lake and its Dagster instance, instead of VOSTOK_LAKE or vostok.toml.",
+        help="The lake, a folder or s3://bucket/prefix, instead of VOSTOK_LAKE or vostok.toml.",
     ),
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Add the traceback to an error.")]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from vostok.cli.command import command
+from vostok.cli.making import materialize_landed, spoken_days
 from vostok.cli.output import Format, print_frame, warn_of_unusable
 from vostok.context import Context
 from vostok_core.errors import SourceFormatError, UsageError
@@ -17,10 +18,16 @@ from vostok_core.times import days, parse_day
 
 if TYPE_CHECKING:
     from vostok_core.market.instrument import Instrument
-    from vostok_pipelines.launch import Launcher
+    from vostok_core.project import Project
 
 Source = Literal[
-    "binance-aggtrades", "binance-trades", "binance-klines", "kraken-trades", "csv", "parquet"
+    "binance-aggtrades",
+    "binance-trades",
+    "binance-klines",
+    "binance-funding",
+    "kraken-trades",
+    "csv",
+    "parquet",
 ]
 Kind = Literal["trades", "klines"]
 
@@ -94,6 +101,8 @@ def ingest(
       vostok ingest EOSUSD.csv --instrument kraken.spot.EOS-USD --format kraken-trades
       vostok ingest 2017.parquet 2018.parquet --instrument bitfinex.spot.BTC-USD \\
         --format parquet --columns ts=ts_ms
+      vostok ingest BTCUSDT-aggTrades-2025-01.zip --instrument binance.spot.BTC-USDT \\
+        --format binance-aggtrades
       vostok ingest mended.csv --instrument kraken.spot.EOS-USD --format kraken-trades --replace
       vostok ingest --instrument binance.spot.BTC-USDT --absent 2025-01-07 \\
         --absent 2025-02-01..2025-02-03
@@ -114,10 +123,18 @@ def ingest(
             "--format, --kind and --columns are of files, and none is named",
             hint="name the files, or leave these out",
         )
+    if source == "binance-funding" and (kind or columns or absent or replace):
+        raise UsageError(
+            "files of funding rates are known, and take the place of what there was of their days",
+            hint="leave --kind, --columns, --absent and --replace out",
+        )
     without_file = days_of(absent or [])
     files = [file for path in paths or [] for file in source_files(path)]
     for file in files:
         look(file)
+    if source == "binance-funding":
+        _ingest_funding(project, chosen, files, land_only=land_only)
+        return
     from vostok_pipelines.landing import check_request, land, land_absent
     from vostok_pipelines.launch import Launcher
     from vostok_pipelines.sources.generic import parse_columns
@@ -159,30 +176,28 @@ def ingest(
         typer.echo(f"noted as absent: {spoken_days(without_file)}")
         landed.update(without_file)
     if landed and not land_only:
-        _materialize(launcher, chosen, sorted(landed))
+        materialize_landed(launcher, chosen, sorted(landed))
 
 
-def _materialize(launcher: Launcher, instrument: Instrument, landed: list[date]) -> None:
+def _ingest_funding(
+    project: Project, instrument: Instrument, files: list[Path], *, land_only: bool
+) -> None:
     from vostok_core.times import spans
-    from vostok_pipelines.affected import affected_days
-    from vostok_pipelines.jobs import day_assets
+    from vostok_pipelines.funding import land_funding, require_funding
+    from vostok_pipelines.launch import Launcher
 
-    project = launcher.project
-    name = str(instrument.id)
-    assets = day_assets(project, name)
-    there = [day for day in landed if launcher.has_day(day)]
-    if len(there) < len(landed):
-        away = sorted(set(landed) - set(there))
-        typer.echo(
-            f"Warning: landed, and not materialized: {spoken_days(away)}. Hint: "
-            f"{launcher.calendar}; change it, or ingest again once the day is over",
-            err=True,
-        )
-    for first, last in spans(affected_days(project, name, there)):
-        if "sentiment" in assets:
-            launcher.materialize_dates(["news", "sentiment_scores"], first, last)
-        result = launcher.materialize_days(assets, name, first, last)
-        typer.echo(f"materialized {first} to {last}: run {result.run_id}")
+    require_funding(instrument)
+    launcher = Launcher(project)
+    lake, landed = project.open_lake(), set[date]()
+    for file in files:
+        rates, days = land_funding(lake, file, instrument, project.settings.calendar.start)
+        typer.echo(f"landed {file}: {rates.rows} funding rates, {spoken_days(days)}")
+        landed.update(days)
+    if land_only:
+        return
+    for first, last in spans(day for day in landed if launcher.has_day(day)):
+        run = launcher.materialize_days(["funding"], str(instrument.id), first, last).run_id
+        typer.echo(f"materialized {first} to {last}: run {run}")
 
 
 def sql(
@@ -274,12 +289,3 @@ def days_of(texts: Iterable[str]) -> list[date]:
             )
         found.update(days(since, until))
     return sorted(found)
-
-
-def spoken_days(days: Iterable[date]) -> str:
-    """`31 days, 2025-01-01 to 2025-01-31`."""
-    ordered = sorted(days)
-    if not ordered:
-        return "no rows"
-    count = f"{len(ordered)} day{'s' if len(ordered) > 1 else ''}"
-    return f"{count}, {ordered[0]} to {ordered[-1]}"

@@ -31,8 +31,9 @@ from vostok.demo import world
 from vostok.demo.clean import archive_root, feed_path
 from vostok.demo.result import LiveResult, ParityResult, ReconciliationResult
 from vostok_core.errors import VostokError
+from vostok_core.lake.atomic import replacing
 from vostok_core.lake.exchanges import ADDRESS_FILE, SETUP_FILE, demo_exchange
-from vostok_core.lake.store import Lake, replacing
+from vostok_core.lake.store import Lake
 from vostok_core.live.parity import Proof
 from vostok_core.project import Project
 from vostok_core.times import MINUTE, day_start, utc

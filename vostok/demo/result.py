@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import polars as pl
 
-from vostok_core.lake.store import Lake, replacing
+from vostok_core.lake.atomic import replacing
+from vostok_core.lake.store import Lake
 
 Status = Literal["running", "done", "failed", "interrupted"]
 

@@ -21,12 +21,12 @@ from rich.progress import Progress, TaskID
 from vostok.demo import world
 from vostok.demo.clean import archive_root, feed_path, forget
 from vostok.demo.live import trade
-from vostok.demo.progress import showing
 from vostok.demo.result import DemoResult, Status, read_promotion
 from vostok.demo.tell import tell
 from vostok.demo.worker import STAGES
 from vostok.faults import explained
-from vostok_core.errors import VostokError
+from vostok.progress import showing
+from vostok_core.errors import UsageError, VostokError
 from vostok_core.lake.catalog import refresh_catalog
 from vostok_core.project import Project
 from vostok_exchange.feed import write_feed
@@ -45,7 +45,15 @@ def run_demo(project: Project, seed: int, json_path: Path | None = None) -> int:
 
     Returns:
         0 when the pipeline ran through, whatever the gate decided.
+
+    Raises:
+        UsageError: The lake is not a folder.
     """
+    if not isinstance(project.lake_root, Path):
+        raise UsageError(
+            "the demo writes its exchange and its files beside its lake, so that must be a folder",
+            hint="name one with --lake",
+        )
     began = time.monotonic()
     result = DemoResult(seed)
     with _kept(result, json_path):

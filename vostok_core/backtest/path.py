@@ -198,6 +198,7 @@ def _market_hashes(
     lake: Lake, strategy: Strategy, instrument: Instrument, span: list[date]
 ) -> dict[str, str]:
     """Content hashes of the bars and ticks of every day."""
+    lake = RememberingLake.of(lake)
     keys = {"instrument": str(instrument.id)}
     tables: dict[str, dict[str, str]] = {"bars": {**keys, "interval": strategy.file.interval}}
     if instrument.tick != "none":

@@ -11,8 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote as quote_url
 
 import polars as pl
@@ -21,10 +20,13 @@ from vostok_core.backtest import report_page as page
 from vostok_core.backtest import report_parts as parts
 from vostok_core.backtest import report_sections as sections
 from vostok_core.backtest.report_charts import compound, figures
-from vostok_core.lake.store import replacing
+from vostok_core.lake.address import Place
+from vostok_core.lake.objects import put_at
 
 if TYPE_CHECKING:
     from vostok_core.promotion.gate import Decision
+
+_P = TypeVar("_P", bound=Place)
 
 _NOTE = (
     "All results are simulated on data that the models had not seen, after fees and slippage. "
@@ -98,7 +100,7 @@ class ReportContent:
         return self.instrument.rsplit("-", 1)[-1] if "-" in self.instrument else "quote"
 
 
-def write_report(path: Path, content: ReportContent) -> Path:
+def write_report(path: _P, content: ReportContent) -> _P:
     """Write the report of one backtest, whole or not at all.
 
     Args:
@@ -137,8 +139,8 @@ def write_report(path: Path, content: ReportContent) -> Path:
 
 
 def write_index(
-    path: Path, entries: Sequence[IndexEntry], *, title: str = "Reports", description: str = ""
-) -> Path:
+    path: _P, entries: Sequence[IndexEntry], *, title: str = "Reports", description: str = ""
+) -> _P:
     """Write a page that leads to several reports, whole or not at all.
 
     Args:
@@ -173,7 +175,6 @@ def write_index(
     return _write(path, page.page(title, body))
 
 
-def _write(path: Path, text: str) -> Path:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def _write(path: _P, text: str) -> _P:
+    put_at(path, text.encode())
     return path

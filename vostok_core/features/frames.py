@@ -161,10 +161,9 @@ def pack_rows(
     _require_sentiment(lake, instrument, found.days)
     frames = []
     hashes = []
-    for day in found.days:
-        info, frame = lake.load(
-            "sentiment", columns=SENTIMENT_FIELDS, instrument=instrument, date=day
-        )
+    for info, frame in lake.load_days(
+        "sentiment", found.days, columns=SENTIMENT_FIELDS, instrument=instrument
+    ):
         frames.append(frame)
         hashes.append(info.content_hash)
     ends = bars["ts"].to_physical().to_numpy()

@@ -69,7 +69,7 @@ class BarDays:
         """
         keys = {"instrument": instrument, "interval": interval}
         require_current_bars(lake, instrument, interval, days, rules)
-        loaded = [lake.load("bars", columns=columns, **keys, date=day) for day in days]
+        loaded = list(lake.load_days("bars", days, columns=columns, **keys))
         return cls(
             tuple(days),
             tuple(frame for _, frame in loaded),

@@ -46,12 +46,13 @@ def read_features(
     for name in chosen:
         require_current(lake, pack_of(name), instrument, interval, days)
     parts = []
-    for day in sorted(set(days)):
+    wanted = sorted(set(days))
+    place = {"instrument": instrument, "interval": interval}
+    loaded = {name: lake.load_days("features", wanted, pack=name, **place) for name in chosen}
+    for day in wanted:
         part: pl.DataFrame | None = None
         for name, columns in chosen.items():
-            frame = lake.read(
-                "features", pack=name, instrument=instrument, interval=interval, date=day
-            )
+            _, frame = next(loaded[name])
             where = f"features of {instrument}, pack {name}, {interval}, {day}"
             hint = (
                 f"run `vostok materialize features/{name} --instrument {instrument} "

@@ -2,9 +2,10 @@
 
 `declare` says what a declaration is; `tables` declares every table once, and `live_tables` those of
 the daemon's journal; `schemas` turns the declarations into pandera checks; `store` reads and writes
-partitions, and `mending` says what makes one that is missing; `locks` makes writers take turns
-where a write takes several steps; `catalog` keeps the DuckDB views. Nothing here knows what the
-numbers mean.
+partitions, `parquet` one file of them, and `mending` says what makes one that is missing. They are
+`objects`: files of a folder or, by `s3`, those of a store, as `address` says. `locks` and `turns`
+make writers take turns where a write takes several steps. `catalog` keeps the DuckDB views, which
+`filesystem` shows objects as files. Nothing here knows what the numbers mean.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """DuckDB views over the lake's Parquet: `vostok.duckdb`.
 
 The file holds views only, with comments on every view and column, and can be deleted at any time.
+It lies in the lake's folder, or in its home on this machine where the lake is in an object store.
 It is built beside its place and swapped in whole, and is only ever opened read-only, so a reader
 never meets a writer's lock (a DuckDB writer shuts out even readers of other processes). A view
 names its partitions by a pattern, so new partitions show without a new catalog; a table's first
@@ -24,12 +25,16 @@ import duckdb
 import polars as pl
 
 from vostok_core.errors import CorruptPartition, UsageError
-from vostok_core.lake.store import Lake, replacing
+from vostok_core.lake.address import Place
+from vostok_core.lake.atomic import replacing
+from vostok_core.lake.parquet import columns_hash, read_footer
+from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import TABLES, TIME, Table
 
 FILE_NAME = "vostok.duckdb"
 _DATABASE = "lake"
 _FILES = "part-*.parquet"
+_WORD = re.compile(r"\w+")
 _TYPES: dict[Any, str] = {
     pl.Int8: "TINYINT",
     pl.Int64: "BIGINT",
@@ -59,11 +64,11 @@ _KEY_COMMENTS = {
 
 @dataclass(frozen=True)
 class _View:
-    """One view: its name, the table it shows, and the files it reads (None while empty)."""
+    """One view: its name, the table it shows, and where its files are, if it has any."""
 
     name: str
     table: Table
-    folder: Path
+    folder: Place
     fixed: tuple[tuple[str, str], ...]
     filled: bool
 
@@ -76,9 +81,16 @@ def refresh_catalog(lake: Lake) -> Path:
 
     Raises:
         CorruptPartition: A file of the lake doesn't read.
+        UsageError: The lake is not in a folder, and was opened without a home.
     """
-    path = lake.root / FILE_NAME
+    path = _file(lake)
+    if path is None:
+        raise UsageError(
+            f"{lake.root} has no folder on this machine for its catalog",
+            hint="open it by its project, or ask it by `connect`, which needs none",
+        )
     with replacing(path) as temporary, duckdb.connect(str(temporary)) as connection:
+        _find_files(connection, lake)
         _create(connection, lake)
     return path
 
@@ -120,6 +132,7 @@ def connect(lake: Lake | Path | str) -> duckdb.DuckDBPyConnection:
         lake = Lake.open(lake, create=False)
     connection = duckdb.connect(":memory:")
     try:
+        _find_files(connection, lake)
         if not _attached(connection, lake):
             _renew(connection, lake)
         connection.execute(f"USE {_DATABASE}; SET TimeZone = 'UTC'")
@@ -131,8 +144,8 @@ def connect(lake: Lake | Path | str) -> duckdb.DuckDBPyConnection:
 
 def _attached(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
     """Attach the catalog if there is one that is of use."""
-    path = lake.root / FILE_NAME
-    if not path.exists():
+    path = _file(lake)
+    if path is None or not path.exists():
         return False
     try:
         _attach(connection, path)
@@ -147,7 +160,7 @@ def _attached(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
 def _renew(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     try:
         _attach(connection, refresh_catalog(lake))
-    except (OSError, duckdb.IOException):
+    except (OSError, UsageError, duckdb.IOException):
         # A lake that may be read but not written still answers.
         connection.execute(f"ATTACH ':memory:' AS {_DATABASE}; USE {_DATABASE}")
         _create(connection, lake)
@@ -157,20 +170,40 @@ def _attach(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     connection.execute(f"ATTACH {_literal(str(path))} AS {_DATABASE} (READ_ONLY)")
 
 
+def _file(lake: Lake) -> Path | None:
+    return None if lake.home is None else lake.home / FILE_NAME
+
+
+def _find_files(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+    """Make a connection find the lake's files."""
+    if isinstance(lake.root, Path):
+        return
+    from vostok_core.lake.filesystem import THREADS, LakeFiles
+
+    connection.register_filesystem(LakeFiles(lake.objects))
+    connection.execute(f"SET threads = {THREADS}")
+
+
 def _views(lake: Lake) -> Iterator[_View]:
+    there = set(lake.objects.below(""))
     for table in TABLES.values():
-        folder = lake.root / table.name
-        yield _View(table.name, table, folder, (), _holds_files(folder, len(table.keys)))
-        if table.open_columns and table.keys[0] == "pack":
-            for inner in sorted(folder.glob("pack=*")):
-                pack = unquote(inner.name.removeprefix("pack="))
-                filled = _holds_files(inner, len(table.keys) - 1)
+        folder = lake.objects.place(table.name)
+        filled = table.name in there and _holds_files(folder, len(table.keys))
+        yield _View(table.name, table, folder, (), filled)
+        if table.name in there and table.open_columns and table.keys[0] == "pack":
+            for entry in lake.objects.below(table.name):
+                if not entry.startswith("pack="):
+                    continue
+                pack = unquote(entry.removeprefix("pack="))
+                filled = _holds_files(folder / entry, len(table.keys) - 1)
                 name = re.sub(r"\W", "_", f"{table.name}_{pack}")
-                yield _View(name, table, inner, (("pack", pack),), filled)
+                yield _View(name, table, folder / entry, (("pack", pack),), filled)
 
 
-def _holds_files(folder: Path, depth: int) -> bool:
+def _holds_files(folder: Place, depth: int) -> bool:
     """Whether any partition below has a file; stops at the first."""
+    if not isinstance(folder, Path):
+        return True  # an object store has no folder without a file below
     if not folder.is_dir():
         return False
     if depth == 0:
@@ -185,14 +218,16 @@ def _create(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     connection.execute("BEGIN")
     try:
         for view in _views(lake):
-            connection.execute(f"CREATE VIEW {_name(view.name)} AS {_select(view)}")
+            by_name = view.filled and (view.table.open_columns or _differ(lake, view.table))
+            select = _select(view, by_name=by_name)
+            connection.execute(f"CREATE VIEW {_name(view.name)} AS {select}")
             _comment(connection, view)
     except duckdb.Error as error:
         raise _explained(error, ()) from None
     connection.execute("COMMIT")
 
 
-def _select(view: _View) -> str:
+def _select(view: _View, *, by_name: bool) -> str:
     table = view.table
     if not view.filled:
         keys = {key: _KEY_TYPES.get(key, "VARCHAR") for key in table.keys}
@@ -204,7 +239,7 @@ def _select(view: _View) -> str:
         [_escape_pattern(str(view.folder)), *["*"] * (len(table.keys) - len(fixed)), _FILES]
     )
     types = ", ".join(f"{_name(key)}: {_KEY_TYPES.get(key, 'VARCHAR')}" for key in table.keys)
-    union = ", union_by_name = true" if table.open_columns else ""
+    union = ", union_by_name = true" if by_name else ""
     source = (
         f"read_parquet({_literal(pattern)}, hive_partitioning = true, "
         f"hive_types = {{{types}}}{union})"
@@ -215,6 +250,25 @@ def _select(view: _View) -> str:
         return f"SELECT {keys_listed}, {listed} FROM {source}"  # noqa: S608 (names are declared)
     rest = f"* EXCLUDE ({keys_listed}, {listed})"
     return f"SELECT {keys_listed}, {listed}, {rest} FROM {source}"  # noqa: S608
+
+
+def _differ(lake: Lake, table: Table) -> bool:
+    """Whether older files of a table lack a column that was added since.
+
+    Reading by name costs DuckDB a look at every file, so it is left to lakes that need it: until
+    `vostok lake compact` has rewritten the older files.
+    """
+    if not any(column.added for column in table.columns):
+        return False
+    now = columns_hash(table.schema)
+    for _, stat in lake.listed(table.name):
+        try:
+            info = read_footer(lake.objects, stat.key)
+        except CorruptPartition:
+            continue  # whoever reads it says so
+        if info is not None and info.columns != now:
+            return True
+    return False
 
 
 def _comment(connection: duckdb.DuckDBPyConnection, view: _View) -> None:
@@ -240,7 +294,8 @@ def _comment(connection: duckdb.DuckDBPyConnection, view: _View) -> None:
 
 
 def _is_stale(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
-    """Whether the attached catalog lacks a view, shows a filled table empty, or names old paths."""
+    """Whether the attached catalog lacks a view or column, shows a filled table empty, or names
+    old paths."""
     found = dict(
         connection.execute(
             "SELECT view_name, sql FROM duckdb_views() WHERE database_name = ? AND NOT internal",
@@ -249,8 +304,13 @@ def _is_stale(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
     )
     root = _literal(_escape_pattern(str(lake.root)))[:-1]
     views = list(_views(lake))
-    return set(found) != {view.name for view in views} or any(
-        (f"{root}/" in found[view.name]) != view.filled for view in views
+    if set(found) != {view.name for view in views}:
+        return True
+    return any(
+        (f"{root}/" in found[view.name]) != view.filled
+        or not {column.name for column in view.table.columns}
+        <= set(_WORD.findall(found[view.name]))
+        for view in views
     )
 
 
@@ -261,7 +321,8 @@ def _confine(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
         _literal(folder) for folder in sorted({str(lake.root), _escape_pattern(str(lake.root))})
     )
     connection.execute("SET python_enable_replacements = false")
-    connection.execute(f"SET temp_directory = {_literal(str(lake.root / '.duckdb'))}")
+    if lake.home is not None:
+        connection.execute(f"SET temp_directory = {_literal(str(lake.home / '.duckdb'))}")
     connection.execute(f"SET allowed_directories = [{folders}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

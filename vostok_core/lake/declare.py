@@ -14,7 +14,8 @@ TIME = pl.Datetime("us", "UTC")
 class Column:
     """One column: its name, type, meaning and the values it allows.
 
-    One that was `added` later is null in partitions that were written before it.
+    `added` columns came after the first lakes were written: older files lack them. `repeats` marks
+    floats of which a partition has few values, which are then written once each.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Column:
     le: float | None = None
     isin: tuple[str, ...] | None = None
     added: bool = False
+    repeats: bool = False
 
     def __post_init__(self) -> None:
         assert self.nullable or not self.added, f"{self.name}: what is not there reads as null"
@@ -66,8 +68,17 @@ def ts_column(description: str, name: str = "ts") -> Column:
 
 TRADE_COLUMNS = (
     Column("price", pl.Float64, "price of the trade", "quote per base", gt=0),
-    Column("qty", pl.Float64, "quantity traded", "base", gt=0),
+    Column("qty", pl.Float64, "quantity traded", "base", gt=0, repeats=True),
     Column("buyer_maker", pl.Boolean, "true when the taker sold (the resting order was a buy)"),
     Column("first_id", pl.Int64, "first trade id merged into an aggregate trade", nullable=True),
     Column("last_id", pl.Int64, "last trade id merged into an aggregate trade", nullable=True),
 )
+
+BEST_MATCH = Column(
+    "best_match",
+    pl.Boolean,
+    "at the best price; only Binance's spot archive says so",
+    nullable=True,
+    added=True,
+)
+"""The one column of an archive's trade files that is told nowhere else."""

@@ -60,7 +60,8 @@ def commands(lake: Lake, instrument: str, interval: str, stale: Iterable[Stale])
     found = sorted(stale, key=lambda each: -len(each.assets))
     assets = list(dict.fromkeys(asset for each in found for asset in each.assets))
     first, last = min(each.first for each in found), max(each.last for each in found)
-    there = set(Lake(lake.root).days("bars", instrument=instrument, interval=interval))
+    now = Lake(lake.objects, lake.home)  # not as somebody remembers it
+    there = set(now.days("bars", instrument=instrument, interval=interval))
     days = [day for day in each_day(first, last) if day in there]
     dated = [asset for asset in assets if asset in _OF_DATES]
     others = [asset for asset in assets if asset not in _OF_DATES]

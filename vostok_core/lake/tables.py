@@ -11,7 +11,7 @@ from __future__ import annotations
 import polars as pl
 
 from vostok_core.errors import UnknownName
-from vostok_core.lake.declare import TIME, TRADE_COLUMNS, Column, Table
+from vostok_core.lake.declare import BEST_MATCH, TIME, TRADE_COLUMNS, Column, Table
 from vostok_core.lake.declare import ts_column as _ts
 from vostok_core.lake.live_tables import LIVE_TABLES
 from vostok_core.lake.strategy_tables import STRATEGY_TABLES
@@ -39,11 +39,11 @@ TABLES: dict[str, Table] = {
                 ),
                 _ts("time of the trade"),
                 *TRADE_COLUMNS,
-                Column("row", pl.Int64, "position of the row in its source file", ge=0),
+                BEST_MATCH,
             ),
-            "Trades as landed from source files: one part per source file, before merging, those "
-            "out of use included.",
-            sort_by=("row",),
+            "Trades as landed from source files, in the order of the file: one part per source "
+            "file, before merging, those out of use included.",
+            sort_by=(),
             many_parts=True,
         ),
         Table(
@@ -67,6 +67,7 @@ TABLES: dict[str, Table] = {
                 Column("trade_id", pl.Int64, "id of the trade, unique and increasing"),
                 _ts("time of the trade"),
                 *TRADE_COLUMNS,
+                BEST_MATCH,
             ),
             "Every trade once, in trade-id order.",
             sort_by=("trade_id",),
@@ -86,6 +87,24 @@ TABLES: dict[str, Table] = {
             unique=("ts",),
         ),
         Table(
+            "funding",
+            ("instrument", "date"),
+            (
+                _ts("when the rate was settled"),
+                Column("interval_hours", pl.Int64, "time since the one before", "h", ge=1, le=24),
+                Column(
+                    "rate",
+                    _F,
+                    "what a long position pays a short one; the other way round below 0",
+                    "fraction of the position's worth",
+                    ge=-1,
+                    le=1,
+                ),
+            ),
+            "Funding rates of perpetual futures, from the archive's file of their month.",
+            unique=("ts",),
+        ),
+        Table(
             "quality",
             ("instrument", "date"),
             (
@@ -96,6 +115,13 @@ TABLES: dict[str, Table] = {
                 Column("count", pl.Int64, "rows, ids or minutes concerned", ge=0),
                 Column("invalidates", pl.Boolean, "bars are invalid once it shows, until it ends"),
                 Column("detail", pl.String, "the finding in words"),
+                Column(
+                    "repaired",
+                    pl.String,
+                    "what repaired it, so that nothing is wrong any more; null if nothing did",
+                    nullable=True,
+                    added=True,
+                ),
             ),
             "What is wrong with a day of data: gaps, duplicates, disorder, outliers, silences.",
             sort_by=("ts", "kind"),

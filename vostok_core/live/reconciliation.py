@@ -38,6 +38,7 @@ from vostok_core.live.shipped import Shipped, ShippedRun
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.paths import tick_path
 from vostok_core.models.bundle_folder import load_kept
+from vostok_core.models.registry import kept_path
 from vostok_core.strategy import Strategy
 from vostok_core.times import DAY, day_of, day_start
 from vostok_core.times import days as each_day
@@ -208,7 +209,7 @@ def _decided_by_archive(
     )
     parts = []
     for (sha256,), rows in due.group_by("bundle", maintain_order=True):
-        folder = shipped.lake.root / "models" / "bundles" / str(sha256)
+        folder = kept_path(shipped.lake, str(sha256))
         bundle, _ = load_kept(folder, sha256=str(sha256))
         matrix = bundle.select(rows)
         _, probabilities = bundle.predict(matrix)

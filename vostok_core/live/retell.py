@@ -121,7 +121,7 @@ def lake_bars(lake: Lake, instrument: str, interval: str, walked: tuple[date, ..
     """The lake's bars of days."""
     keys = {"instrument": instrument, "interval": interval}
     columns = (*BAR_FIELDS, "valid")
-    loaded = [lake.load("bars", columns=columns, **keys, date=day) for day in walked]
+    loaded = list(lake.load_days("bars", walked, columns=columns, **keys))
     if not loaded:
         nothing = np.empty((0, len(BAR_FIELDS)))
         return ToldBars(nothing, np.empty((0, 2), np.int64), np.empty(0, np.bool_))

@@ -11,6 +11,7 @@ from vostok_core.hashing import canonical_json
 from vostok_core.lake.store import Lake
 from vostok_core.models.bundle import Bundle
 from vostok_core.models.bundle_folder import load_kept
+from vostok_core.models.registry import kept_path
 from vostok_core.strategy import Strategy, StrategyFile
 
 
@@ -41,7 +42,7 @@ class Bundles:
         return self._loaded[sha256]
 
     def _load(self, sha256: str) -> Spoken | VostokError:
-        folder = self._lake.root / "models" / "bundles" / sha256
+        folder = kept_path(self._lake, sha256)
         try:
             bundle, _ = load_kept(folder, sha256=sha256)
             settings = StrategyFile.model_validate(bundle.manifest.settings)

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 from vostok_core.errors import StalePartition
+from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.remembering import RememberingLake
 from vostok_core.lake.staleness import Stale, commands
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.store import Lake
 from vostok_core.market.days import (
     ARCHIVE,
     CODE_VERSION,
@@ -81,7 +82,7 @@ class MarketCurrency:
                     f"ingest PATH --instrument {self._instrument} --format FORMAT`) before"
                 )
             return Stale.of(day, why, "landed", *_chain(info))
-        merged_from = {k: v for k, v in info.inputs.items() if k.startswith(f"{raw}/")}
+        merged_from = _of_day(info, raw, day)
         if merged_from != landed_inputs(raw, day, used):
             why = f"other files have landed on {day} than its {name} were merged from"
             return Stale.of(day, why, *_chain(info))
@@ -96,7 +97,18 @@ class MarketCurrency:
             self.merged(_merged_of(info), day)
             or self._other_code(info, day, "quality")
             or self._changed(before, day, _chain(info))
+            or self._mended_otherwise(info, day)
         )
+
+    def _mended_otherwise(self, info: PartitionInfo, day: date) -> Stale | None:
+        """What has changed of the parts of days before whose repairs were looked at."""
+        raw = LANDED[_merged_of(info)]
+        for text in {key.split("/")[1] for key in info.inputs if key.startswith(f"{raw}/")}:
+            of = date.fromisoformat(text)
+            used = parts_in_use(self._lake.parts(raw, **self._keys(raw), date=of))
+            if of != day and _of_day(info, raw, of) != landed_inputs(raw, of, used):
+                return Stale.of(day, f"other files have landed on {of} since", *_chain(info))
+        return None
 
     def _look_at_bars(self, interval: str, day: date) -> Stale | None:
         info = self._lake.info("bars", **self._keys("bars"), interval=interval, date=day)
@@ -138,6 +150,11 @@ class MarketCurrency:
     def _keys(self, name: str) -> dict[str, str]:
         keys = {"instrument": self._instrument}
         return keys | {"interval": KLINE_INTERVAL} if "klines" in name else keys
+
+
+def _of_day(info: PartitionInfo, raw: str, day: date) -> dict[str, str]:
+    """The landed parts of a day that a partition was made from."""
+    return {k: v for k, v in info.inputs.items() if k.startswith(f"{raw}/{day}/")}
 
 
 def _merged_of(info: PartitionInfo) -> str:

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
 from vostok_core.errors import DataError, MissingPartition, UsageError
 from vostok_core.hashing import hash_value
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.parquet import PartitionInfo
+from vostok_core.lake.store import Lake
+from vostok_core.lake.tables import table
 from vostok_core.market.bars import bars_from_klines, day_bars
 from vostok_core.market.findings import Finding, findings_frame
 from vostok_core.market.instrument import Instrument
+from vostok_core.market.kept_once import rows_of
 from vostok_core.market.klines import merge_klines
+from vostok_core.market.mending import Mend, settled, with_repaired
 from vostok_core.market.quality import inspect, inspect_klines
 from vostok_core.market.ticks import LastTick, last_tick, merge
 from vostok_core.times import DAY, day_start
 
-CODE_VERSION = "4"
+CODE_VERSION = "5"
 """Changes whenever a value that the functions of this module return changes."""
 
 ORDER = "order"
@@ -34,6 +38,20 @@ ARCHIVE = "archive"
 
 REPLACES = "replaces"
 """Key in a landed part's footer, if the part takes all that landed before it out of use."""
+
+ALSO = "also"
+"""Key in a landed part's footer: names, by spaces, of the parts that other files with the same rows
+of the day would have become, such as the archive's file of the day and that of its month."""
+
+FETCHED, RECORDED, REPAIR = "fetched", "recorded", "repair"
+"""Keys in a landed part's footer, if its rows were asked for over the wire, were recorded from a
+stream, or mend what another part lacks; with whom they came from."""
+
+PROVISIONAL = frozenset({FETCHED, RECORDED, REPAIR})
+"""Of parts with one of these keys: they count until the archive has a file of the day."""
+
+GIVE_WAY = PROVISIONAL | {ARCHIVE}
+"""Parts with one of these keys give way to the archive's file of the day, when it lands."""
 
 ABSENT = "absent"
 """The part of a landed day that holds no file, but somebody's word that there is none."""
@@ -54,6 +72,7 @@ LANDED = {"ticks": "raw_trades", "klines": "raw_klines"}
 """What a day of these tables is merged from."""
 
 Inputs = dict[str, str]
+_Landed = tuple[PartitionInfo, pl.DataFrame]
 
 
 def in_landing_order(parts: Iterable[PartitionInfo]) -> list[PartitionInfo]:
@@ -65,8 +84,9 @@ def parts_in_use(parts: Iterable[PartitionInfo]) -> list[PartitionInfo]:
     """Those of the landed parts of a day that its ticks or klines are merged from.
 
     Nothing that landed is deleted, but a later file can take its place. The archive has one file of
-    a day, so a part that came from it takes the earlier ones that did out of use. A part that was
-    landed to replace what there was takes all earlier ones out of use.
+    a day, so a part that came from it takes the earlier ones that did out of use, and with them
+    what stood in for it until then: what was asked for over the wire, recorded, or mended. A part
+    that was landed to replace what there was takes all earlier ones out of use.
 
     Returns:
         They, in the order of landing.
@@ -76,7 +96,7 @@ def parts_in_use(parts: Iterable[PartitionInfo]) -> list[PartitionInfo]:
         if REPLACES in part.inputs:
             used.clear()
         elif ARCHIVE in part.inputs:
-            used = [before for before in used if ARCHIVE not in before.inputs]
+            used = [before for before in used if not before.inputs.keys() & GIVE_WAY]
         used.append(part)
     return used
 
@@ -86,7 +106,9 @@ def read_otherwise(used: Iterable[PartitionInfo]) -> list[PartitionInfo]:
     return [
         part
         for part in used
-        if part.code_version != LANDING_VERSION and part.path.stem != f"part-{ABSENT}"
+        if part.code_version != LANDING_VERSION
+        and part.path.stem != f"part-{ABSENT}"
+        and not part.inputs.keys() & PROVISIONAL
     ]
 
 
@@ -120,15 +142,18 @@ def ticks_day(
             f"{instrument.id} has no ticks: its bars are built from klines",
             hint='say tick = "trade" or "agg_trade" in vostok.toml if there are any',
         )
-    parts, inputs = _landed(lake, "raw_trades", instrument=str(instrument.id), date=day)
-    try:
-        ticks, findings = merge(parts, instrument.tick)
-    except DataError as error:
-        raise DataError(error.what, where=f"{instrument.id} {day}", hint=error.hint) from error
-    findings = _with_absence(findings, day, inputs)
+    landed = _landed(lake, "raw_trades", instrument=str(instrument.id), date=day)
+    inputs = landed_inputs("raw_trades", day, [info for info, _ in landed])
+    ticks, findings = _merged(landed, instrument, day)
     previous, read = previous_tick(lake, instrument, day)
     quality = inspect(ticks, day, instrument, previous=previous, findings=findings)
-    return ticks, quality, {RULES: rules_of(instrument), **inputs, **read}
+    mends = _mends(landed)
+    bare_previous, before, read_before = _without_mends(lake, instrument, day, previous)
+    if mends or before:
+        bare, findings = _merged([part for part in landed if not _mends([part])], instrument, day)
+        unmended = inspect(bare, day, instrument, previous=bare_previous, findings=findings)
+        quality = with_repaired(quality, unmended, [*before, *mends])
+    return ticks, quality, {RULES: rules_of(instrument), **inputs, **read, **read_before}
 
 
 def klines_day(
@@ -145,9 +170,10 @@ def klines_day(
             and its klines have not been written.
     """
     keys = {"instrument": str(instrument.id), "interval": KLINE_INTERVAL}
-    parts, inputs = _landed(lake, "raw_klines", **keys, date=day)
-    klines, findings = merge_klines(parts)
-    findings = _with_absence(findings, day, inputs)
+    landed = _landed(lake, "raw_klines", **keys, date=day)
+    inputs = landed_inputs("raw_klines", day, [info for info, _ in landed])
+    klines, findings = merge_klines([rows for _, rows in landed])
+    findings = _with_absence(findings, day, landed)
     previous, read = _previous_kline(lake, instrument, day)
     quality = inspect_klines(
         klines,
@@ -268,9 +294,56 @@ def _require_never_landed(lake: Lake, name: str, day: date, **keys: str) -> None
     )
 
 
-def _with_absence(findings: pl.DataFrame, day: date, inputs: Inputs) -> pl.DataFrame:
+def _merged(
+    landed: Sequence[_Landed], instrument: Instrument, day: date
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The ticks of landed parts, and what merging found."""
+    parts = [rows for _, rows in landed] or [table("raw_trades").empty()]
+    mending = [REPAIR in info.inputs for info, _ in landed] or [False]
+    try:
+        ticks, findings = merge(settled(parts, mending), instrument.tick)  # type: ignore[arg-type]
+    except DataError as error:
+        raise DataError(error.what, where=f"{instrument.id} {day}", hint=error.hint) from error
+    return ticks, _with_absence(findings, day, landed)
+
+
+def _mends(landed: Iterable[_Landed]) -> list[Mend]:
+    """Those of some landed parts that mend others."""
+    return [
+        Mend(info.path.stem.removeprefix("part-"), info.inputs[REPAIR], rows)
+        for info, rows in landed
+        if REPAIR in info.inputs
+    ]
+
+
+def _without_mends(
+    lake: Lake, instrument: Instrument, day: date, previous: LastTick | None
+) -> tuple[LastTick | None, list[Mend], Inputs]:
+    """The newest tick before a day if nothing had been repaired, what repaired it, and what was
+    read: only where a repair part of the day before can have changed it.
+    """
+    day -= timedelta(days=1)
+    name = str(instrument.id)
+    if previous is None or not lake.exists("ticks", instrument=name, date=day):
+        return previous, [], {}
+    used = parts_in_use(lake.parts("raw_trades", instrument=name, date=day))
+    if not any(REPAIR in part.inputs for part in used):
+        return previous, [], {}
+    landed = _landed(lake, "raw_trades", instrument=name, date=day)
+    inputs = landed_inputs("raw_trades", day, [info for info, _ in landed])
+    bare, _ = _merged([part for part in landed if not _mends([part])], instrument, day)
+    mends = _mends(landed)
+    last = last_tick(bare)
+    if last is not None:
+        return last, mends, inputs
+    before, read = previous_tick(lake, instrument, day)
+    last, further, read_further = _without_mends(lake, instrument, day, before)
+    return last, [*further, *mends], {**inputs, **read, **read_further}
+
+
+def _with_absence(findings: pl.DataFrame, day: date, landed: Sequence[_Landed]) -> pl.DataFrame:
     """The findings of a day, and that it has no file, if that is all that landed."""
-    if {name.rsplit("/", 1)[-1] for name in inputs} != {f"part-{ABSENT}"}:
+    if [info.path.stem for info, _ in landed] != [f"part-{ABSENT}"]:
         return findings
     start = day_start(day)
     detail = "the exchange has no file of this day, says whoever declared it absent"
@@ -278,8 +351,10 @@ def _with_absence(findings: pl.DataFrame, day: date, inputs: Inputs) -> pl.DataF
     return pl.concat([findings, findings_frame([absence])])
 
 
-def _landed(lake: Lake, name: str, *, date: date, **keys: str) -> tuple[list[pl.DataFrame], Inputs]:
-    """The parts of a day that are in use, in the order of landing, and their content hashes."""
-    frames = {info.path: (info, frame) for info, frame in lake.read_parts(name, **keys, date=date)}
-    used = parts_in_use(info for info, _ in frames.values())
-    return [frames[info.path][1] for info in used], landed_inputs(name, date, used)
+def _landed(lake: Lake, name: str, *, date: date, **keys: str) -> list[_Landed]:
+    """The parts of a day that are in use, in the order of landing."""
+    used = parts_in_use(lake.parts(name, **keys, date=date))
+    if not used:
+        lake.read_parts(name, **keys, date=date)  # says how to land it
+    place: dict[str, Any] = {**keys, "date": date}
+    return [(part, rows_of(lake, name, part, place)) for part in used]

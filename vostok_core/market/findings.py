@@ -25,6 +25,7 @@ class Finding:
         count: Rows, ids or minutes concerned.
         detail: The finding in words.
         invalidates: Whether bars are not valid for it; which ones, `quality.valid` says.
+        repaired: What repaired it; None if nothing did.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Finding:
     count: int
     detail: str
     invalidates: bool = False
+    repaired: str | None = None
 
 
 def contradictions(ts: pl.Series, identity: pl.Series, words: str) -> list[Finding]:

@@ -22,7 +22,7 @@ from vostok_core.times import DAY, day_of
 IDS_PER_DAY = 1_000_000_000
 """Assigned ids of a day start at its number (days since 1970) times this, so none occurs twice."""
 
-_PART = "part"
+_PART, _ROW = "part", "row"
 _IDENTITY = ("ts", "price", "qty", "buyer_maker")
 
 
@@ -88,7 +88,9 @@ def merge(
     """
     rows = pl.concat(
         [
-            part.with_columns(pl.lit(index, pl.Int32).alias(_PART))
+            part.with_columns(
+                pl.lit(index, pl.Int32).alias(_PART), pl.int_range(pl.len()).alias(_ROW)
+            )
             for index, part in enumerate(parts)
         ]
     )
@@ -135,7 +137,7 @@ def _merge_by_id(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]]:
     if bool((ids.diff().drop_nulls() > 0).all()):
         return rows, []
     findings = _disorder(rows, "trade_id", "id")
-    rows = rows.sort("trade_id", _PART, "row", maintain_order=True)
+    rows = rows.sort("trade_id", _PART, _ROW, maintain_order=True)
     repeated = rows.filter(pl.col("trade_id").is_duplicated())
     if repeated.is_empty():
         return rows, findings
@@ -161,14 +163,14 @@ def _merge_by_time(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]]:
     findings = _disorder(rows, "ts", "time")
     # The k-th occurrence of a trade in one file is the k-th occurrence of it in any other.
     numbered = rows.with_columns(pl.cum_count("ts").over(_PART, *_IDENTITY).alias("occurrence"))
-    kept = numbered.sort(_PART, "row").unique(
+    kept = numbered.sort(_PART, _ROW).unique(
         [*_IDENTITY, "occurrence"], keep="first", maintain_order=True
     )
     dropped = rows.height - kept.height
     if dropped:
         detail = f"{dropped} rows are in a file that was landed earlier; they were dropped"
         findings.append(Finding("duplicate", "info", *_span(rows), dropped, detail))
-    ticks = kept.sort("ts", _PART, "row", maintain_order=True)
+    ticks = kept.sort("ts", _PART, _ROW, maintain_order=True)
     start, end = _span(ticks)
     number = start // DAY
     if end // DAY != number or ticks.height > IDS_PER_DAY:

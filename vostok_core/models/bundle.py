@@ -10,12 +10,12 @@ import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from vostok_core.errors import BundleError
+from vostok_core.lake.address import Place
 from vostok_core.models.calibration import Calibration
 from vostok_core.models.manifest import MANIFEST, SEAL, Manifest, again, manifest_bytes, sha256_of
 from vostok_core.models.trees import TreeEnsemble
@@ -173,7 +173,7 @@ def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def unpack_arrays(content: bytes, where: Path) -> dict[str, np.ndarray]:
+def unpack_arrays(content: bytes, where: Place) -> dict[str, np.ndarray]:
     """The arrays that `pack_arrays` packed.
 
     Raises:

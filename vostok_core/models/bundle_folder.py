@@ -7,20 +7,20 @@
     gate.json         in the copy of a bundle that was promoted: the decision that promoted it
     gate.sha256       the SHA-256 of gate.json
 
-A bundle is written beside its place and renamed in as a whole. Loading it reads every file once,
-checks every hash, then that the feature packs are the ones it was trained on, then that the golden
-rows score to the same bits; only then is there a `Bundle`.
+A bundle is put in place as a whole (`folders`). Loading it reads every file once, checks every
+hash, then that the feature packs are the ones it was trained on, then that the golden rows score to
+the same bits; only then is there a `Bundle`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from pathlib import Path
 
 import numpy as np
 
 from vostok_core.errors import BundleError
+from vostok_core.lake.address import Place
 from vostok_core.models.bundle import (
     ARRAYS_FILE,
     GOLDEN_FILE,
@@ -30,7 +30,7 @@ from vostok_core.models.bundle import (
 )
 from vostok_core.models.calibration import Calibration
 from vostok_core.models.fingerprint import fingerprint
-from vostok_core.models.folders import install_folder
+from vostok_core.models.folders import Files, put_files, read_files
 from vostok_core.models.manifest import (
     AGAIN,
     MANIFEST,
@@ -49,7 +49,7 @@ GATE, GATE_SEAL = "gate.json", "gate.sha256"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def write_bundle(folder: Path, bundle: Bundle) -> str:
+def write_bundle(folder: Place, bundle: Bundle) -> str:
     """Write a bundle to `folder`, whole, in place of an older one.
 
     Returns:
@@ -58,11 +58,11 @@ def write_bundle(folder: Path, bundle: Bundle) -> str:
     Raises:
         BundleError: It would not load.
     """
-    install_folder(folder, bundle.files(), check=load_bundle)
+    put_files(folder, bundle.files(), check=lambda files: _load(files, folder))
     return bundle.sha256
 
 
-def keep_bundle(source: Path, target: Path, *, sha256: str, gate: bytes) -> None:
+def keep_bundle(source: Place, target: Place, *, sha256: str, gate: bytes) -> None:
     """Copy a bundle byte for byte, whole, after verifying it, and lay its gate report beside it.
 
     The manifest does not cover the report, since it names the model that the report is about; the
@@ -72,29 +72,20 @@ def keep_bundle(source: Path, target: Path, *, sha256: str, gate: bytes) -> None
         BundleError: The source is not the bundle with that manifest, or can't be trusted.
     """
     report = {GATE: gate, GATE_SEAL: f"{sha256_of(gate)}\n".encode()}
-    install_folder(target, _read_verified(source, sha256)[1] | report, check=load_kept)
+    files = _verified(_read(source), source, sha256)[1] | report
+    put_files(target, files, check=lambda files: _load_kept(files, target))
 
 
-def load_kept(folder: Path, *, sha256: str | None = None) -> tuple[Bundle, bytes]:
+def load_kept(folder: Place, *, sha256: str | None = None) -> tuple[Bundle, bytes]:
     """Read and verify a bundle that was kept, and its gate report.
 
     Raises:
         BundleError: As in `load_bundle`, or the gate report is absent or altered.
     """
-    bundle = load_bundle(folder, sha256=sha256, kept=True)
-    files = {name: folder / name for name in (GATE, GATE_SEAL)}
-    try:
-        report, seal = (path.read_bytes() for path in files.values())
-    except FileNotFoundError:
-        raise BundleError(
-            f"{GATE} or {GATE_SEAL} is missing", where=folder, hint=again(folder)
-        ) from None
-    if seal != f"{sha256_of(report)}\n".encode():
-        raise BundleError(f"{GATE} does not match {GATE_SEAL}", where=folder, hint=again(folder))
-    return bundle, report
+    return _load_kept(_read(folder), folder, sha256)
 
 
-def load_bundle(folder: Path, *, sha256: str | None = None, kept: bool = False) -> Bundle:
+def load_bundle(folder: Place, *, sha256: str | None = None, kept: bool = False) -> Bundle:
     """Read and verify a bundle.
 
     Args:
@@ -106,7 +97,51 @@ def load_bundle(folder: Path, *, sha256: str | None = None, kept: bool = False) 
         BundleError: It is absent, incomplete, altered, of a newer schema, made of packs that are
             unknown here or have changed, or does not reproduce its golden rows.
     """
-    manifest, files = _read_verified(folder, sha256, (GATE, GATE_SEAL) if kept else ())
+    return _load(_read(folder), folder, sha256, (GATE, GATE_SEAL) if kept else ())
+
+
+def read_manifest(folder: Place) -> tuple[Manifest, str]:
+    """The manifest of a bundle and its hash, for what it was made of; the rest is not looked at.
+
+    Raises:
+        BundleError: It is absent, does not match its seal, or doesn't read.
+    """
+    files = read_files(folder, MANIFEST, SEAL) or {}
+    content, seal = files.get(MANIFEST), files.get(SEAL)
+    if content is None or seal is None:
+        raise BundleError(f"{MANIFEST} or {SEAL} is missing", where=folder, hint=again(folder))
+    sha256 = sha256_of(content)
+    if seal != f"{sha256}\n".encode():
+        raise BundleError(f"{MANIFEST} does not match {SEAL}", where=folder, hint=again(folder))
+    return parse_manifest(content, folder), sha256
+
+
+def _read(folder: Place) -> Files:
+    files = read_files(folder)
+    if files is None:
+        command = make_of_week("model", folder)
+        raise BundleError(
+            "there is no bundle",
+            where=folder,
+            hint=AGAIN if command is None else f"run {command} first",
+        )
+    return files
+
+
+def _load_kept(found: Files, folder: Place, sha256: str | None = None) -> tuple[Bundle, bytes]:
+    bundle = _load(found, folder, sha256, (GATE, GATE_SEAL))
+    report, seal = found.get(GATE), found.get(GATE_SEAL)
+    if report is None or seal is None:
+        raise BundleError(f"{GATE} or {GATE_SEAL} is missing", where=folder, hint=again(folder))
+    if seal != f"{sha256_of(report)}\n".encode():
+        raise BundleError(f"{GATE} does not match {GATE_SEAL}", where=folder, hint=again(folder))
+    return bundle, report
+
+
+def _load(
+    found: Files, folder: Place, sha256: str | None = None, beside: Collection[str] = ()
+) -> Bundle:
+    manifest, files = _verified(found, folder, sha256, beside)
     check_packs(manifest, folder)
     arrays = unpack_arrays(files[ARRAYS_FILE], folder / ARRAYS_FILE)
     golden = unpack_arrays(files[GOLDEN_FILE], folder / GOLDEN_FILE)
@@ -129,42 +164,17 @@ def load_bundle(folder: Path, *, sha256: str | None = None, kept: bool = False) 
     return bundle
 
 
-def read_manifest(folder: Path) -> tuple[Manifest, str]:
-    """The manifest of a bundle and its hash, for what it was made of; the rest is not looked at.
-
-    Raises:
-        BundleError: It is absent, does not match its seal, or doesn't read.
-    """
-    try:
-        content, seal = (folder / MANIFEST).read_bytes(), (folder / SEAL).read_bytes()
-    except FileNotFoundError:
-        raise BundleError(
-            f"{MANIFEST} or {SEAL} is missing", where=folder, hint=again(folder)
-        ) from None
-    sha256 = sha256_of(content)
-    if seal != f"{sha256}\n".encode():
-        raise BundleError(f"{MANIFEST} does not match {SEAL}", where=folder, hint=again(folder))
-    return parse_manifest(content, folder), sha256
-
-
-def _read_verified(
-    folder: Path, sha256: str | None, beside: Collection[str] = ()
+def _verified(
+    found: Files, folder: Place, sha256: str | None, beside: Collection[str] = ()
 ) -> tuple[Manifest, dict[str, bytes]]:
-    """The files of a bundle whose hashes all agree, less those `beside` it. Each is read once."""
-    if not folder.is_dir():
-        command = make_of_week("model", folder)
-        raise BundleError(
-            "there is no bundle",
-            where=folder,
-            hint=AGAIN if command is None else f"run {command} first",
-        )
-    present = sorted(path for path in folder.iterdir() if path.name not in beside)
+    """The files of a bundle whose hashes all agree, less those `beside` it."""
+    present = {name: content for name, content in found.items() if name not in beside}
     files = {
-        path.name: path.read_bytes()
-        for path in present
-        if path.is_file() and not path.is_symlink() and _FILE_NAME.fullmatch(path.name)
+        name: content
+        for name, content in present.items()
+        if content is not None and _FILE_NAME.fullmatch(name)
     }
-    strange = [path.name for path in present if path.name not in files]
+    strange = sorted(present.keys() - files.keys())
     if strange:
         raise BundleError(
             f"{strange[0]!r} does not belong in a bundle", where=folder, hint=again(folder)
@@ -172,13 +182,13 @@ def _read_verified(
     for name in (MANIFEST, SEAL):
         if name not in files:
             raise BundleError(f"{name} is missing", where=folder, hint=again(folder))
-    found = sha256_of(files[MANIFEST])
-    if files[SEAL] != f"{found}\n".encode():
+    named = sha256_of(files[MANIFEST])
+    if files[SEAL] != f"{named}\n".encode():
         raise BundleError(f"{MANIFEST} does not match {SEAL}", where=folder, hint=again(folder))
-    if sha256 is not None and found != sha256:
+    if sha256 is not None and named != sha256:
         command = make_of_week("promotion", folder)
         raise BundleError(
-            f"this is the bundle {found[:12]}, and {sha256[:12]} was asked for",
+            f"this is the bundle {named[:12]}, and {sha256[:12]} was asked for",
             where=folder,
             hint=AGAIN if command is None else f"run {command} if it is what you mean",
         )
@@ -204,7 +214,7 @@ def _read_verified(
     return manifest, files
 
 
-def _check_golden(bundle: Bundle, folder: Path) -> None:
+def _check_golden(bundle: Bundle, folder: Place) -> None:
     rows, scores, probabilities = (
         bundle.golden[name] for name in ("rows", "scores", "probabilities")
     )

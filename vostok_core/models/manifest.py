@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vostok_core.errors import BundleError, UnknownName
 from vostok_core.features.registry import pack
+from vostok_core.lake.address import Place
 
 SCHEMA_VERSION = 1
 MANIFEST, SEAL = "manifest.json", "manifest.sha256"
@@ -63,7 +63,7 @@ class Manifest(_Part):
     files: dict[str, str] = Field({}, description="SHA-256 of every other file")
 
 
-def again(place: Path) -> str:
+def again(place: Place) -> str:
     """Hint for a bundle that can't be trusted.
 
     Args:
@@ -73,7 +73,7 @@ def again(place: Path) -> str:
     return AGAIN if command is None else f"run {command} again, and don't edit bundles"
 
 
-def make_of_week(asset: str, place: Path) -> str | None:
+def make_of_week(asset: str, place: Place) -> str | None:
     """The command that makes an asset of the week that a bundle is of; None where its folder
     doesn't say which."""
     keys = dict(part.split("=", 1) for part in place.parts if "=" in part)
@@ -96,7 +96,7 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     return (json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
 
 
-def parse_manifest(content: bytes, folder: Path) -> Manifest:
+def parse_manifest(content: bytes, folder: Place) -> Manifest:
     """The manifest of the bundle in `folder`.
 
     Raises:
@@ -124,7 +124,7 @@ def parse_manifest(content: bytes, folder: Path) -> Manifest:
         ) from None
 
 
-def check_packs(manifest: Manifest, folder: Path) -> None:
+def check_packs(manifest: Manifest, folder: Place) -> None:
     """Check that the features are those that the model was trained on.
 
     Raises:

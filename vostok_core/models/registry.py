@@ -4,7 +4,8 @@ models/strategy=…/instrument=…/week=…/bundle/   the week's model, made aga
 models/bundles/<manifest sha256>/               promoted models, which never change, and why
 models/promoted/<strategy>/<instrument>         a JSON file: which of those is in service, by whom
 
-Every change of that file is a row of the table `service`, which keeps those before it.
+Every change of that file is a row of the table `service`, which keeps those before it. In an object
+store each of the folders is one object, `bundle.zip` or `<manifest sha256>.zip`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import json
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 import polars as pl
 
 from vostok_core.errors import BundleError
-from vostok_core.lake.locks import sole_writer
-from vostok_core.lake.store import Lake, replacing
+from vostok_core.lake.address import Place
+from vostok_core.lake.objects import UNWRITTEN
+from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.models.bundle import Bundle
 from vostok_core.models.bundle_folder import keep_bundle, load_bundle, load_kept
@@ -44,11 +45,11 @@ class Promotion:
     manifest_sha256: str
 
     @classmethod
-    def of(cls, lake: Lake, bundle: Bundle) -> Promotion:
-        """What names a bundle of a lake once it is kept."""
-        said, folder = bundle.manifest, kept_path(lake, bundle.sha256).relative_to(lake.root)
+    def of(cls, bundle: Bundle) -> Promotion:
+        """What names a bundle once it is kept."""
+        said = bundle.manifest
         name = (said.strategy, said.instrument, said.week)
-        return cls(*name, folder.as_posix(), bundle.sha256)
+        return cls(*name, _kept(bundle.sha256), bundle.sha256)
 
 
 @dataclass(frozen=True)
@@ -78,26 +79,34 @@ class Service:
         return self.promotion is None or week >= date.fromisoformat(self.promotion.week)
 
 
-def bundle_path(lake: Lake, strategy: str, instrument: str, week: date) -> Path:
+def bundle_path(lake: Lake, strategy: str, instrument: str, week: date) -> Place:
     """The folder of a week's bundle."""
-    return (
-        lake.root
-        / "models"
-        / f"strategy={strategy}"
-        / f"instrument={instrument}"
-        / f"week={week}"
-        / "bundle"
+    return lake.objects.place(
+        f"models/strategy={strategy}/instrument={instrument}/week={week}/bundle"
     )
 
 
-def kept_path(lake: Lake, sha256: str) -> Path:
+def kept_path(lake: Lake, sha256: str) -> Place:
     """The folder that a promoted bundle of that manifest hash is kept in."""
-    return lake.root / "models" / "bundles" / sha256
+    return lake.objects.place(_kept(sha256))
 
 
-def pointer_path(lake: Lake, strategy: str, instrument: str) -> Path:
+def _kept(sha256: str) -> str:
+    return f"models/bundles/{sha256}"
+
+
+def pointer_path(lake: Lake, strategy: str, instrument: str) -> Place:
     """The file that names the bundle in service."""
-    return lake.root / "models" / "promoted" / strategy / instrument
+    return lake.objects.place(_pointer(strategy, instrument))
+
+
+def was_promoted(lake: Lake, strategy: str, instrument: str) -> bool:
+    """Whether there is a pointer, whatever it says."""
+    return lake.objects.stat(_pointer(strategy, instrument)) is not None
+
+
+def _pointer(strategy: str, instrument: str) -> str:
+    return f"models/promoted/{strategy}/{instrument}"
 
 
 def keep(
@@ -130,7 +139,7 @@ def keep(
             hint=again,
         )
     keep_bundle(source, kept_path(lake, sha256), sha256=sha256, gate=gate)
-    return Promotion.of(lake, bundle)
+    return Promotion.of(bundle)
 
 
 def put_in_service(lake: Lake, found: Promotion, *, at: int, by: str = GATE, why: str = "") -> bool:
@@ -151,33 +160,46 @@ def put_in_service(lake: Lake, found: Promotion, *, at: int, by: str = GATE, why
 
     Raises:
         BundleError: The pointer that is there doesn't read.
+        Conflict: Somebody else moved it meanwhile.
     """
     with changing_service(lake, found.strategy, found.instrument):
-        held = service(lake, found.strategy, found.instrument)
+        held, seen = _read_service(lake, found.strategy, found.instrument)
         if held is not None and not held.admits(found.week):
             return False
         if held is None or held.promotion != found:
             held = Service(found, by, why, at)
-        change_service(lake, found.strategy, found.instrument, held)
+        change_service(lake, found.strategy, found.instrument, held, over=seen)
     return True
 
 
-def change_service(lake: Lake, strategy: str, instrument: str, to: Service) -> None:
+def change_service(
+    lake: Lake, strategy: str, instrument: str, to: Service, *, over: str | None = None
+) -> None:
     """Make the pointer say something else, whatever it says now, and note it in `service`.
 
     The pointer says all that the row does, so a row that a kill kept from being written is written
     at the next change.
+
+    Args:
+        lake: The lake.
+        strategy: Name of the strategy.
+        instrument: Name of the instrument.
+        to: What it is to say.
+        over: What `seen_service` said before that was decided; by default what it says now.
+
+    Raises:
+        Conflict: Somebody else changed it meanwhile.
     """
     with changing_service(lake, strategy, instrument):
+        seen = seen_service(lake, strategy, instrument) if over is None else over
         try:
             held = service(lake, strategy, instrument)
         except BundleError:
             held = None  # what can't be read can't be noted
         if held != to:
             _note(lake, strategy, instrument, held)
-            with replacing(pointer_path(lake, strategy, instrument)) as temporary:
-                content = _document(strategy, instrument, to)
-                temporary.write_text(json.dumps(content, sort_keys=True, indent=1) + "\n")
+            text = json.dumps(_document(strategy, instrument, to), sort_keys=True, indent=1)
+            lake.objects.put_if(_pointer(strategy, instrument), f"{text}\n".encode(), seen)
         _note(lake, strategy, instrument, to)
 
 
@@ -187,8 +209,8 @@ def _note(lake: Lake, strategy: str, instrument: str, said: Service | None) -> N
         return
     place = {"strategy": strategy, "instrument": instrument}
     declared = table("service")
-    there = lake.exists("service", **place)
-    rows = lake.read("service", **place) if there else declared.empty()
+    seen = lake.seen("service", **place)
+    rows = lake.read("service", **place) if seen != UNWRITTEN else declared.empty()
     found = said.promotion
     row = pl.DataFrame(
         [
@@ -204,7 +226,8 @@ def _note(lake: Lake, strategy: str, instrument: str, said: Service | None) -> N
         schema=declared.schema,
     )
     if not rows.tail(1).equals(row):
-        lake.write("service", pl.concat([rows, row]), code_version=_VERSION, inputs=None, **place)
+        rows = pl.concat([rows, row])
+        lake.write("service", rows, code_version=_VERSION, inputs=None, over=seen, **place)
 
 
 def _document(strategy: str, instrument: str, said: Service) -> dict[str, str | None]:
@@ -225,7 +248,7 @@ def _document(strategy: str, instrument: str, said: Service) -> dict[str, str | 
 def changing_service(lake: Lake, strategy: str, instrument: str) -> AbstractContextManager[None]:
     """For the time of a block, nobody else changes what is in service: what `may_enter` said in it
     stays true."""
-    return sole_writer(pointer_path(lake, strategy, instrument))
+    return lake.sole_writer(_pointer(strategy, instrument))
 
 
 def may_enter(lake: Lake, strategy: str, instrument: str, week: date | str) -> bool:
@@ -255,20 +278,31 @@ def service(lake: Lake, strategy: str, instrument: str) -> Service | None:
     Raises:
         BundleError: As in `promotion`.
     """
+    return _read_service(lake, strategy, instrument)[0]
+
+
+def seen_service(lake: Lake, strategy: str, instrument: str) -> str:
+    """What tells the present state of the pointer from every later one, for `change_service`."""
+    stat = lake.objects.stat(_pointer(strategy, instrument))
+    return stat.tag if stat else UNWRITTEN
+
+
+def _read_service(lake: Lake, strategy: str, instrument: str) -> tuple[Service | None, str]:
+    """What the pointer says, and the tag of what says it."""
     pointer = pointer_path(lake, strategy, instrument)
     try:
-        text = pointer.read_text(encoding="utf-8")
+        content, stat = lake.objects.read(_pointer(strategy, instrument))
     except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
+        return None, UNWRITTEN
+    except OSError as error:
         raise _bad_pointer(pointer, str(error)) from None
     try:
-        content = dict(json.loads(text))
+        said = dict(json.loads(content.decode()))
         # Those that the first pointers lacked.
-        by, why = content.pop("by", GATE), content.pop("why", "")
-        at, aside = content.pop("at", None), content.pop("instead_of", None)
-        withdrawn = all(content[name] is None for name in _OF_BUNDLE)
-        found = Promotion(**content)
+        by, why = said.pop("by", GATE), said.pop("why", "")
+        at, aside = said.pop("at", None), said.pop("instead_of", None)
+        withdrawn = all(said[name] is None for name in _OF_BUNDLE)
+        found = Promotion(**said)
         if not withdrawn:
             date.fromisoformat(found.week)
         held = Service(
@@ -286,7 +320,7 @@ def service(lake: Lake, strategy: str, instrument: str) -> Service | None:
         or not _is_hash(named.manifest_sha256)
     ):
         raise _bad_pointer(pointer, f"{named.bundle!r} is not a promoted bundle")
-    return held
+    return held, stat.tag
 
 
 def _microseconds(time: datetime) -> int:
@@ -302,7 +336,7 @@ def promoted(lake: Lake, strategy: str, instrument: str) -> Bundle | None:
     found = promotion(lake, strategy, instrument)
     if found is None:
         return None
-    folder = lake.root / found.bundle
+    folder = kept_path(lake, found.manifest_sha256)
     try:
         bundle, _ = load_kept(folder, sha256=found.manifest_sha256)
     except BundleError as error:
@@ -314,7 +348,7 @@ def promoted(lake: Lake, strategy: str, instrument: str) -> Bundle | None:
     return bundle
 
 
-def _check_owner(bundle: Bundle, strategy: str, instrument: str, where: Path, hint: str) -> None:
+def _check_owner(bundle: Bundle, strategy: str, instrument: str, where: Place, hint: str) -> None:
     if (bundle.manifest.strategy, bundle.manifest.instrument) != (strategy, instrument):
         raise BundleError(
             f"the bundle is of {bundle.manifest.strategy} on {bundle.manifest.instrument}, "
@@ -335,7 +369,7 @@ def _materialize(asset: str, strategy: str, instrument: str, week: date | str) -
     )
 
 
-def _bad_pointer(pointer: Path, why: str) -> BundleError:
+def _bad_pointer(pointer: Place, why: str) -> BundleError:
     strategy, instrument = pointer.parent.name, pointer.name
     return BundleError(
         f"the pointer to the bundle in service doesn't read ({why})",

@@ -8,8 +8,9 @@ from datetime import date
 
 import polars as pl
 
-from vostok_core.lake.locks import sole_writer
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.objects import UNWRITTEN
+from vostok_core.lake.parquet import PartitionInfo
+from vostok_core.lake.store import Lake
 
 _SAID = ("decision", "bundle", "enters_service")
 
@@ -56,7 +57,7 @@ def log_decision(
         inputs: Hashes of what was judged.
     """
     place = {"strategy": strategy, "instrument": instrument, "week": str(week)}
-    with sole_writer(lake.root / "gate_decisions"):
+    with lake.sole_writer("gate_decisions"):
         number = 0
         last: PartitionInfo | None = None
         if logged := _numbers(lake, place):
@@ -121,6 +122,7 @@ def _write(
         rows,
         code_version=code_version,
         inputs=inputs,
+        over=UNWRITTEN,
         **place,
         number=f"{number:04d}",
     )

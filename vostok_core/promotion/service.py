@@ -19,6 +19,7 @@ from vostok_core.models.registry import (
     change_service,
     changing_service,
     kept_path,
+    seen_service,
     serve_command,
     service,
 )
@@ -95,12 +96,13 @@ def serve(
     """
     _require_reason(by, why)
     with changing_service(lake, strategy, instrument):
+        seen = seen_service(lake, strategy, instrument)
         known = candidates(lake, strategy, instrument)
         chosen = _chosen(lake, strategy, instrument, week, bundle, known)
         found = _kept(lake, strategy, instrument, chosen)
         newest = _newest(lake, strategy, instrument, known)
         aside = newest if newest is not None and newest > week else None
-        change_service(lake, strategy, instrument, Service(found, by, why, at, aside))
+        change_service(lake, strategy, instrument, Service(found, by, why, at, aside), over=seen)
     return found
 
 
@@ -118,6 +120,7 @@ def withdraw(
     """
     _require_reason(by, why)
     with changing_service(lake, strategy, instrument):
+        seen = seen_service(lake, strategy, instrument)
         try:
             held = service(lake, strategy, instrument)
         except BundleError:
@@ -131,7 +134,7 @@ def withdraw(
                     hint=f"`vostok model list {strategy}` shows what is",
                 )
         newest = _newest(lake, strategy, instrument, candidates(lake, strategy, instrument))
-        change_service(lake, strategy, instrument, Service(None, by, why, at, newest))
+        change_service(lake, strategy, instrument, Service(None, by, why, at, newest), over=seen)
     return found
 
 
@@ -230,7 +233,7 @@ def _kept(lake: Lake, strategy: str, instrument: str, chosen: Candidate) -> Prom
             f"--from {chosen.week} --to {chosen.week}`, then "
             f"{serve_command(strategy, instrument, chosen.week)}",
         )
-    return Promotion.of(lake, bundle)
+    return Promotion.of(bundle)
 
 
 def _newest(lake: Lake, strategy: str, instrument: str, known: list[Candidate]) -> date | None:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from vostok_core.lake.locks import sole_writer
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.objects import UNWRITTEN
+from vostok_core.lake.parquet import PartitionInfo
+from vostok_core.lake.store import Lake
 
 TrialKey = tuple[str, str]
 
@@ -46,17 +47,21 @@ def log_trial(
 
     Raises:
         SchemaViolation: The rows don't fit; nothing was written.
+        Conflict: Somebody else logged it meanwhile; nothing was written.
     """
     place = {"strategy": strategy, "instrument": instrument, "configuration": configuration}
     daily = daily.sort("date")
-    with sole_writer(lake.partition("trials", **place)):
-        if lake.exists("trials", **place):
+    with lake.sole_writer(lake.folder("trials", **place)):
+        seen = lake.seen("trials", **place)
+        if seen != UNWRITTEN:
             logged = lake.read("trials", columns=["date"], **place)
             if logged.height and (
                 not daily.height or daily["date"].to_list()[-1] < logged["date"].to_list()[-1]
             ):
                 return lake.info("trials", **place)
-        return lake.write("trials", daily, code_version=code_version, inputs=inputs, **place)
+        return lake.write(
+            "trials", daily, code_version=code_version, inputs=inputs, over=seen, **place
+        )
 
 
 def trials(lake: Lake, instrument: str) -> dict[TrialKey, pl.DataFrame]:

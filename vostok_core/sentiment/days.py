@@ -9,8 +9,8 @@ import polars as pl
 
 from vostok_core.errors import MissingPartition
 from vostok_core.hashing import hash_frame
-from vostok_core.lake.locks import sole_writer
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.lake.parquet import PartitionInfo
+from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.market.instrument import Instrument
 from vostok_core.sentiment.aggregate import score_day, sentiment_day
@@ -117,12 +117,18 @@ def write_news(
 
     Returns:
         What was written of the days and of that of `now`.
+
+    Raises:
+        Conflict: Somebody else wrote news meanwhile all the same.
     """
-    with sole_writer(lake.root / "news"):
+    with lake.sole_writer("news"):
         redate(lake, lag_us)
         version = news_version(lag_us)
+        seen = {day: lake.seen("news", date=day) for day in {*days, day_of(now)}}
         return {
-            day: lake.write("news", frame, code_version=version, inputs=inputs, date=day)
+            day: lake.write(
+                "news", frame, code_version=version, inputs=inputs, over=seen[day], date=day
+            )
             for day, frame, inputs in news_days(lake, batch, days, now)
         }
 
@@ -158,8 +164,8 @@ class _Known:
         # Of every day: an edited item may be dated anew, however long ago it was first seen.
         self.ids = [
             item
-            for day in lake.days("news")
-            for item in lake.read("news", columns=["item_id"], date=day)["item_id"].to_list()
+            for _, items in lake.load_days("news", lake.days("news"), columns=["item_id"])
+            for item in items["item_id"].to_list()
         ]
         self._feeds: dict[date, dict[str, str]] = {}
 

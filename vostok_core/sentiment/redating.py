@@ -12,6 +12,7 @@ from datetime import date
 
 import polars as pl
 
+from vostok_core.lake.objects import UNWRITTEN
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.sentiment.items import lag_of, merge_items, news_version
@@ -24,6 +25,7 @@ class _Day:
 
     rows: pl.DataFrame
     lag: int
+    tag: str
 
 
 def redate(lake: Lake, lag_us: int) -> list[date]:
@@ -63,7 +65,8 @@ def _move(lake: Lake, lag_us: int) -> list[date]:
     later = any(each.lag < lag_us for each in others.values())
     written = sorted({*others, *by_day}, reverse=later)
     for day in written:
-        there = lake.exists("news", date=day)
+        seen = others[day].tag if day in others else lake.seen("news", date=day)
+        there = seen != UNWRITTEN
         kept = table("news").empty()
         if there and day not in others:
             kept = lake.read("news", date=day)
@@ -72,6 +75,7 @@ def _move(lake: Lake, lag_us: int) -> list[date]:
             merge_items(kept, by_day.get(day, table("news").empty())),
             code_version=news_version(lag_us),
             inputs=lake.info("news", date=day).inputs if there else {},
+            over=seen,
             date=day,
         )
     return written
@@ -84,15 +88,15 @@ def _others(lake: Lake, lag_us: int) -> dict[date, _Day]:
     edit is that of publication. One without such items says nothing.
     """
     found = {}
-    for day in lake.days("news"):
-        info, rows = lake.load("news", date=day)
+    days = lake.days("news")
+    for day, (info, rows) in zip(days, lake.load_days("news", days), strict=True):
         lag = lag_of(info.code_version)
         if lag is None:
             lost = rows.filter("backfilled").select(pl.col("first_seen_at", "published_at"))
             delays = (lost["first_seen_at"] - lost["published_at"]).dt.total_microseconds()
             lag = min(delays, default=None)
         if lag is not None and lag != lag_us:
-            found[day] = _Day(rows, lag)
+            found[day] = _Day(rows, lag, info.tag)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 
 from vostok_core.errors import BundleError, Refused
 from vostok_core.models.registry import serve_command
@@ -48,6 +49,13 @@ class ModelWatch:
             await asyncio.sleep(_EVERY)
             await self.look()
 
+    async def _look_up(self, name: str) -> str | None:
+        plan = self._plan
+        if isinstance(plan.lake.root, Path):
+            return in_service(plan.lake, plan.strategy, name)
+        # A folder answers at once; an object store may take its time, and trades come meanwhile.
+        return await asyncio.to_thread(in_service, plan.lake, plan.strategy, name)
+
     async def look(self) -> None:
         """Look at the pointer once. What is wrong with the model stops entries, and nothing else.
 
@@ -57,7 +65,7 @@ class ModelWatch:
         plan, name = self._plan, str(self._plan.instrument.id)
         model = None
         try:
-            found = in_service(plan.lake, plan.strategy, name)
+            found = await self._look_up(name)
             if found == self._seen:
                 return
             if found not in (None, self._decides.sha256):

@@ -10,7 +10,7 @@ from pathlib import Path
 from vostok_core.errors import UnknownName, UsageError
 from vostok_core.lake.store import Lake
 from vostok_core.market.instrument import Instrument
-from vostok_core.models.registry import pointer_path
+from vostok_core.models.registry import was_promoted
 from vostok_core.project import Project
 from vostok_core.settings import LiveSettings
 from vostok_core.times import parse_duration
@@ -92,9 +92,9 @@ def find_named(project: Project, strategy: str, instrument: str) -> tuple[Lake, 
     lake = project.open_lake(create=False)
     files = [path.stem for path in project.strategy_files]
     # What is in service or was traded goes on also where its file has gone.
-    pointer = pointer_path(lake, strategy, str(found.id))
+    promoted = was_promoted(lake, strategy, str(found.id))
     journal = state_folder(project, strategy, found) / JOURNAL
-    if strategy not in files and not pointer.exists() and not journal.exists():
+    if strategy not in files and not promoted and not journal.exists():
         folder = str(project.strategies_folder)
         raise UnknownName.of("strategy", strategy, files, declared_in=folder)
     return lake, found
@@ -102,7 +102,7 @@ def find_named(project: Project, strategy: str, instrument: str) -> tuple[Lake, 
 
 def state_folder(project: Project, strategy: str, instrument: Instrument) -> Path:
     """Where the daemon of a strategy on an instrument keeps what it writes."""
-    return project.lake_root / project.settings.live.state / strategy / str(instrument.id)
+    return project.lake_home / project.settings.live.state / strategy / str(instrument.id)
 
 
 @dataclass(frozen=True, slots=True)

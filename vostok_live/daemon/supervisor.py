@@ -140,7 +140,7 @@ class Daemon:
     def _take_account(self) -> Lease:
         """The right to trade the account, which one daemon has at a time."""
         plan = self._plan
-        folder = plan.project.lake_root / ".accounts"
+        folder = plan.project.lake_home / ".accounts"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             return Lease.take(folder / plan.account)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from vostok_core.lake.store import fsync_directory
+from vostok_core.lake.atomic import fsync_directory
 from vostok_live.errors import JournalError
 from vostok_live.journal.schema import APPLICATION_ID, INTENT, SCHEMA, VERSION
 from vostok_live.seams import Seams

@@ -79,6 +79,8 @@ def _pack_asset(
         for name, days in days_by_instrument(context.partition_keys):
             rules = rules_of(universe[name])
             for interval in intervals:
+                place = {"pack": pack.name, "instrument": name, "interval": interval}
+                seen = store.seen_by_date("features", **place)
                 for day, frame, inputs in feature_frames(
                     store, pack, name, interval, days, rules=rules
                 ):
@@ -87,9 +89,8 @@ def _pack_asset(
                         frame,
                         code_version=pack.hash,
                         inputs=inputs,
-                        pack=pack.name,
-                        instrument=name,
-                        interval=interval,
+                        over=seen[day],
+                        **place,
                         date=day,
                     )
                     if interval == intervals[0]:

@@ -95,10 +95,13 @@ def _assets_of(
         for instrument, days in days_by_instrument(context.partition_keys):
             shipped = Shipped(store, name, instrument)
             # Before they are proven: what is shipped meanwhile makes a day due again.
+            seen = store.seen_by_date("parity", strategy=name, instrument=instrument)
             inputs = {day: shipped.contents(day) for day in _traded(bad, shipped, days)}
             proofs = prove(store, name, universe[instrument], inputs, scorer_of(project, strategy))
             for proof in proofs:
-                metadata = _write_proof(store, name, instrument, proof, inputs[proof.day])
+                metadata = _write_proof(
+                    store, name, instrument, proof, inputs[proof.day], seen[proof.day]
+                )
                 context.add_asset_metadata(metadata, partition_key=date_key(proof.day, instrument))
                 verdicts.add(proof.verdict)
                 rows += _counts(instrument, proof)
@@ -140,9 +143,11 @@ def _assets_of(
         for instrument, days in days_by_instrument(context.partition_keys):
             for day in _traded(bad, Shipped(store, name, instrument), days):
                 with bad.noted(instrument, day):
+                    place = {"strategy": name, "instrument": instrument, "date": day}
+                    seen = store.seen("reconciliation", **place)
                     inputs = proof_contents(store, strategy, instrument, day)
                     found = reconcile(store, strategy, universe[instrument], day)
-                    metadata = _write_findings(store, strategy, instrument, found, inputs)
+                    metadata = _write_findings(store, place, found, inputs, seen)
                     context.add_asset_metadata(metadata, partition_key=date_key(day, instrument))
         bad.raise_noted(context)
         return dg.MaterializeResult()
@@ -174,7 +179,12 @@ def _traded(bad: BadDays, shipped: Shipped, days: Iterable[date]) -> Sequence[da
 
 
 def _write_proof(
-    lake: Lake, strategy: str, instrument: str, proof: Proof, inputs: Mapping[str, str]
+    lake: Lake,
+    strategy: str,
+    instrument: str,
+    proof: Proof,
+    inputs: Mapping[str, str],
+    seen: str,
 ) -> dict[str, Any]:
     """Write a day's proof, and describe it."""
     info = lake.write(
@@ -182,6 +192,7 @@ def _write_proof(
         proof.frame(),
         code_version=VERSIONS["parity"],
         inputs=inputs,
+        over=seen,
         strategy=strategy,
         instrument=instrument,
         date=proof.day,
@@ -227,10 +238,10 @@ def _differences(instrument: str, proof: Proof) -> list[dict[str, Any]]:
 
 def _write_findings(
     lake: Lake,
-    strategy: Strategy,
-    instrument: str,
+    place: Mapping[str, Any],
     found: Reconciliation,
     inputs: Mapping[str, str],
+    seen: str,
 ) -> dict[str, Any]:
     """Write a day's findings, and describe them."""
     info = lake.write(
@@ -238,9 +249,8 @@ def _write_findings(
         found.findings,
         code_version=VERSIONS["reconciliation"],
         inputs=inputs,
-        strategy=strategy.name,
-        instrument=instrument,
-        date=found.day,
+        over=seen,
+        **place,
     )
     shown = [
         {name: _told(value) for name, value in row.items()}

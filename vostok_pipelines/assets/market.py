@@ -4,21 +4,23 @@ from collections.abc import Iterator
 from datetime import date
 
 import dagster as dg
-import polars as pl
 
-from vostok_core.errors import MissingPartition, StalePartition
-from vostok_core.lake.store import Lake, PartitionInfo
+from vostok_core.errors import DataError, MissingPartition, StalePartition
+from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.market import days as market_days
 from vostok_core.market.instrument import Instrument
+from vostok_core.market.merging import merge_day
 from vostok_core.project import Project
 from vostok_core.times import parse_interval
 from vostok_pipelines import plots
 from vostok_pipelines.bad_days import BadDays
-from vostok_pipelines.landing import land_from_archive
+from vostok_pipelines.landing import land_days
 from vostok_pipelines.metadata import partition_metadata, plot, spec_metadata, table_markdown
 from vostok_pipelines.partitions import Partitions, date_key, days_by_instrument
+from vostok_pipelines.parts import TABLES, keys_of, kind_of
 from vostok_pipelines.resources import LakeResource
+from vostok_pipelines.sources.mirror import Mirror
 
 OWNERS = ["team:data"]
 GROUP = "market"
@@ -41,6 +43,7 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
     universe = settings.universe
 
     @dg.asset(
+        deps=["archive_files"],
         group_name=GROUP,
         owners=OWNERS,
         kinds={"file", "parquet"},
@@ -56,10 +59,19 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
         store = lake.open()
         bad = BadDays()
         for name, days in days_by_instrument(context.partition_keys):
+            mirror, unusable, read = Mirror(project.archive(universe[name])), {}, set()
+            for day, outcome in land_days(store, mirror, universe[name], days):
+                read.add(day)
+                if isinstance(outcome, DataError):
+                    unusable[day] = outcome
             for day in days:
                 with bad.noted(name, day):
-                    metadata = _land_day(store, project, universe[name], day)
-                    context.add_asset_metadata(metadata, partition_key=date_key(day, name))
+                    if day in unusable:
+                        raise unusable[day]
+                    metadata = _landed(store, mirror, universe[name], day)
+                    context.add_asset_metadata(
+                        metadata | {"from_archive": day in read}, partition_key=date_key(day, name)
+                    )
         bad.raise_noted(context)
         return dg.MaterializeResult()
 
@@ -105,8 +117,9 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
             written.add(main)
             for day in days:
                 with bad.noted(name, day):
-                    info, quality, errors = _merge_day(store, instrument, main, day)
+                    info, quality, findings = merge_day(store, instrument, day)
                 bad.raise_noted(context)  # the days after it would begin where it ends
+                errors = findings.filter("invalidates")
                 described = {
                     main: partition_metadata(info),
                     "quality": partition_metadata(quality) | {"invalid_spans": errors.height},
@@ -171,6 +184,10 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
             for day in days:
                 metadata: dict[str, object] = {}
                 intervals = sorted(settings.bars.intervals, key=parse_interval)
+                seen = {
+                    interval: store.seen("bars", instrument=name, interval=interval, date=day)
+                    for interval in intervals
+                }
                 made, inputs = market_days.bars_day(store, instrument, intervals, day)
                 for interval, frame in made.items():
                     info = store.write(
@@ -178,6 +195,7 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
                         frame,
                         code_version=market_days.CODE_VERSION,
                         inputs=inputs,
+                        over=seen[interval],
                         instrument=name,
                         interval=interval,
                         date=day,
@@ -205,21 +223,17 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
     return [landed, merge_landed, bars]
 
 
-def _land_day(store: Lake, project: Project, instrument: Instrument, day: date) -> dict[str, int]:
-    """Land a day of the archive, and describe what has landed of it."""
-    name, archive = str(instrument.id), project.archive(instrument)
-    raw, keys = "raw_trades", {"instrument": name}
-    if instrument.tick == "none":
-        raw, keys = "raw_klines", keys | {"interval": market_days.KLINE_INTERVAL}
-    fetched = land_from_archive(store, archive, instrument, day)
-    parts = market_days.parts_in_use(store.parts(raw, **keys, date=day))
+def _landed(store: Lake, mirror: Mirror, instrument: Instrument, day: date) -> dict[str, int]:
+    """Check that a day has landed, and describe what has landed of it."""
+    name, holds = str(instrument.id), kind_of(instrument)
+    parts = market_days.parts_in_use(store.parts(TABLES[holds], **keys_of(instrument, holds, day)))
     if not parts:
         raise MissingPartition(
             f"nothing has landed for {name} on {day}",
-            where=archive or store.root,
+            where=mirror.root or store.root,
             hint=(
                 "put the day's file there, or "
-                if archive
+                if mirror.root
                 else f"{instrument.id.venue} has no archive in [sources.archives]: "
             )
             + f"run `vostok ingest PATH --instrument {name} --format FORMAT`",
@@ -235,18 +249,4 @@ def _land_day(store: Lake, project: Project, instrument: Instrument, day: date) 
     return {
         "dagster/partition_row_count": sum(part.rows for part in parts),
         "files": len(parts),
-        "from_archive": fetched,
     }
-
-
-def _merge_day(
-    store: Lake, instrument: Instrument, main: str, day: date
-) -> tuple[PartitionInfo, PartitionInfo, pl.DataFrame]:
-    """Write a day of `ticks` or `klines`, and of `quality`; the findings that invalidate bars."""
-    make = market_days.klines_day if main == "klines" else market_days.ticks_day
-    extra = {"interval": market_days.KLINE_INTERVAL} if main == "klines" else {}
-    frame, findings, inputs = make(store, instrument, day)
-    version, place = market_days.CODE_VERSION, {"instrument": str(instrument.id), "date": day}
-    info = store.write(main, frame, code_version=version, inputs=inputs, **place, **extra)
-    quality = store.write("quality", findings, code_version=version, inputs=inputs, **place)
-    return info, quality, findings.filter("invalidates")

@@ -52,7 +52,7 @@ def news_assets(
     )
     def news(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
         store = lake.open()
-        feeds = {name: project.lake_root / path for name, path in settings.sources.feeds.items()}
+        feeds = {name: project.lake_home / path for name, path in settings.sources.feeds.items()}
         lag = settings.sources.backfill_lag_us
         batch = read_feeds(feeds, lag_us=lag)
         if batch.refused:
@@ -83,9 +83,10 @@ def news_assets(
         version = scores_version(scorer, bases)
         for key in context.partition_keys:
             day = date.fromisoformat(key)
+            seen = store.seen("sentiment_scores", date=day)
             frame, inputs = scores_day(store, day, scorer, bases)
             info = store.write(
-                "sentiment_scores", frame, code_version=version, inputs=inputs, date=day
+                "sentiment_scores", frame, code_version=version, inputs=inputs, over=seen, date=day
             )
             context.add_asset_metadata(partition_metadata(info), partition_key=key)
         return dg.MaterializeResult()
@@ -106,12 +107,14 @@ def news_assets(
         scorer = find_scorer(settings.sentiment.scorer)
         for name, days in days_by_instrument(context.partition_keys):
             for day in days:
+                seen = store.seen("sentiment", instrument=name, date=day)
                 frame, inputs = sentiment_minutes(store, universe[name], day, scorer)
                 info = store.write(
                     "sentiment",
                     frame,
                     code_version=sentiment_version(scorer),
                     inputs=inputs,
+                    over=seen,
                     instrument=name,
                     date=day,
                 )

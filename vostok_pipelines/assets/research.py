@@ -32,6 +32,7 @@ def research_assets(project: Project, partitions: Partitions) -> list[dg.AssetsD
     ) -> dg.MaterializeResult:
         store = lake.open()
         for name, days in days_by_instrument(context.partition_keys):
+            seen = store.seen_by_date("ta_catalogue", instrument=name, interval="1m")
             rules = rules_of(universe[name])
             for day, frame, inputs in ta_catalogue_days(store, name, "1m", days, rules=rules):
                 info = store.write(
@@ -39,6 +40,7 @@ def research_assets(project: Project, partitions: Partitions) -> list[dg.AssetsD
                     frame,
                     code_version=CODE_VERSION,
                     inputs=inputs,
+                    over=seen[day],
                     instrument=name,
                     interval="1m",
                     date=day,

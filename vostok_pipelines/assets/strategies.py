@@ -22,7 +22,13 @@ from vostok_core.project import Project
 from vostok_core.strategy import Strategy
 from vostok_pipelines import plots
 from vostok_pipelines.evidence import write_backtest
-from vostok_pipelines.metadata import partition_metadata, plot, spec_metadata, table_markdown
+from vostok_pipelines.metadata import (
+    partition_metadata,
+    plot,
+    shown_place,
+    spec_metadata,
+    table_markdown,
+)
 from vostok_pipelines.outcomes import known_outcomes, recent_labels
 from vostok_pipelines.partitions import (
     Partitions,
@@ -83,14 +89,16 @@ def _assets_of(
     def labels(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
         store = lake.open()
         for instrument, days in days_by_instrument(context.partition_keys):
+            place = {"strategy": name, "instrument": instrument}
+            seen = store.seen_by_date("labels", **place)
             for day, frame, inputs in label_days(store, strategy, universe[instrument], days):
                 info = store.write(
                     "labels",
                     frame,
                     code_version=label_version(strategy, universe[instrument]),
                     inputs=inputs,
-                    strategy=name,
-                    instrument=instrument,
+                    over=seen[day],
+                    **place,
                     date=day,
                 )
                 metadata = partition_metadata(info)
@@ -146,6 +154,8 @@ def _assets_of(
         store = lake.open()
         for instrument, weeks in weeks_by_instrument(context.partition_keys):
             market = universe[instrument]
+            place = {"strategy": name, "instrument": instrument}
+            seen = store.seen_by_date("predictions", **place)
             currency = StrategyCurrency(store, settings, strategy, market)
             for week in weeks:
                 frame, inputs = predict_week(store, settings, strategy, market, week, currency)
@@ -154,8 +164,8 @@ def _assets_of(
                     frame,
                     code_version=configuration_hash(strategy, universe[instrument], settings),
                     inputs=inputs,
-                    strategy=name,
-                    instrument=instrument,
+                    over=seen[week],
+                    **place,
                     week=week,
                 )
                 metadata = partition_metadata(info)
@@ -243,7 +253,7 @@ def _assets_of(
                         "decision": verdict.decision.decision,
                         "in_service": verdict.in_service,
                         "standing": verdict.standing,
-                        "report": dg.MetadataValue.path(str(verdict.report)),
+                        "report": shown_place(verdict.report),
                         "rules": table_markdown(
                             [
                                 {"rule": r.name, "verdict": r.verdict, "reason": r.reason}

@@ -38,10 +38,17 @@ _LOOKS_LIKE = (
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file's bytes, read once: what is hashed is what is parsed."""
+    """A file's bytes, read once: what is hashed is what is parsed.
+
+    Attributes:
+        path: The file.
+        data: Its bytes, or lines from the middle of its text.
+        line: The number that the first of these lines has in the file; a header is line 1.
+    """
 
     path: Path
     data: bytes
+    line: int = 1
 
     @classmethod
     def open(cls, path: Path) -> SourceFile:
@@ -185,7 +192,7 @@ class Delimited:
 
     def refuse(self, row: int, what: str) -> SourceFormatError:
         """The error about one row (from 0)."""
-        line = row + (2 if self.header else 1)
+        line = row + self.source.line + self.header
         return SourceFormatError(
             f"line {line}: {what}",
             where=self.source.path,
@@ -229,11 +236,12 @@ def parse(source: SourceFile, layouts: Sequence[Layout]) -> Delimited:
     if layout is None:
         expected = " or ".join(f"{len(known.fields)} ({known.shown})" for known in layouts)
         raise SourceFormatError(
-            f"line 1: found {len(first)} columns ({_shortened(first)}), expected {expected}",
+            f"line {source.line}: found {len(first)} columns ({_shortened(first)}), expected "
+            f"{expected}",
             where=source.path,
             hint=f"this is not {layouts[0].name}: name the right --format (docs/sources.md)",
         )
-    header = not _is_number(first[0])
+    header = source.line == 1 and not _is_number(first[0])
     if header:
         for k, (field, name) in enumerate(zip(layout.fields, first, strict=True), start=1):
             if not field.is_called(name):
@@ -278,7 +286,7 @@ def _first_misfit(
 ) -> SourceFormatError:
     """The error about the first line that is not of the layout."""
     lines = source.text.split(b"\n")
-    for number, line in enumerate(lines[header:], start=1 + header):
+    for number, line in enumerate(lines[header:], start=source.line + header):
         texts = line.decode("utf-8", errors="replace").split(",")
         if len(texts) != len(layout.fields):
             what = f"found {len(texts)} columns, expected {len(layout.fields)}"

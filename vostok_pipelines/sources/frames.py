@@ -81,7 +81,8 @@ def trades_frame(parsed: Delimited, ts: pl.Series, **columns: pl.Expr | pl.Serie
     Args:
         parsed: The text, with float64 columns `price` and `qty`.
         ts: Times, microseconds.
-        **columns: `trade_id`, `buyer_maker`, `first_id`, `last_id`; absent ids are null.
+        **columns: `trade_id`, `buyer_maker`, `first_id`, `last_id`, `best_match`; what a source
+            lacks is null.
 
     Raises:
         SourceFormatError: A price or quantity is not finite and above 0, or an id is negative.
@@ -90,9 +91,7 @@ def trades_frame(parsed: Delimited, ts: pl.Series, **columns: pl.Expr | pl.Serie
         parsed.require(
             pl.col(name).is_finite() & (pl.col(name) > 0), name, "a finite number above 0"
         )
-    frame = parsed.frame.with_columns(**columns).with_columns(
-        ts=ts.cast(TIME), row=pl.int_range(pl.len(), dtype=pl.Int64)
-    )
+    frame = parsed.frame.with_columns(**columns).with_columns(ts=ts.cast(TIME))
     ids = [name for name in ("trade_id", "first_id", "last_id") if name in columns]
     for name in ids:
         replace(parsed, frame=frame).require(pl.col(name) >= 0, name, "0 or above")

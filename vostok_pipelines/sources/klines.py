@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 
 from vostok_core.errors import SourceFormatError
+from vostok_core.market.days import KLINE_INTERVAL
 from vostok_core.times import DAY, HOUR, MINUTE, SECOND
 from vostok_pipelines.sources.common import Field, Layout, Source, SourceFile, parse
 from vostok_pipelines.sources.frames import UNITS, klines_frame, unit_of, whole_times
@@ -59,6 +62,22 @@ def read_binance(source: SourceFile) -> Source:
 def _odd(lengths: pl.Series, usual: int) -> tuple[str, ...]:
     odd = int((lengths != usual).sum())
     return (f"{odd} klines are not of the usual length",) if odd else ()
+
+
+def require_minutes(interval: str | None, where: Path) -> None:
+    """Check that klines are those that bars are built from; trades have no interval.
+
+    Raises:
+        SourceFormatError: They are of another interval.
+    """
+    if interval in (None, KLINE_INTERVAL):
+        return
+    raise SourceFormatError(
+        f"the file holds klines of {interval}, and bars are built from klines of {KLINE_INTERVAL}",
+        where=where,
+        hint=f"ingest the {KLINE_INTERVAL} klines of these days: bars of longer intervals are "
+        "built from them ([bars] intervals in vostok.toml)",
+    )
 
 
 def interval_name(length: int) -> str | None:

@@ -18,6 +18,7 @@ from vostok_core.lake.staleness import Stale, commands
 from vostok_core.lake.store import Lake
 from vostok_core.market.instrument import Instrument
 from vostok_core.models.bundle_folder import read_manifest
+from vostok_core.models.folders import is_there
 from vostok_core.models.registry import bundle_path
 from vostok_core.settings import Settings
 from vostok_core.strategy import Strategy
@@ -160,7 +161,7 @@ class StrategyCurrency:
             BundleError: Its manifest can't be trusted.
         """
         folder = bundle_path(self.lake, self._strategy.name, self._name, week)
-        if not folder.is_dir():
+        if not is_there(folder):
             return None
         manifest, _ = read_manifest(folder)
         asset = f"{self._strategy.name}/model"
@@ -201,7 +202,7 @@ class StrategyCurrency:
             return found.beneath(week, asset)
         now = prediction_hashes(self.lake, self._strategy, self._name, days)
         folder = bundle_path(self.lake, self._strategy.name, self._name, week)
-        if folder.is_dir():
+        if is_there(folder):
             if found := self.model(week):
                 return found.beneath(week, asset)
             now["model"] = read_manifest(folder)[1]

@@ -26,10 +26,8 @@ def strategy_features(
     wanted = sorted(days)
     keys = {"instrument": instrument, "interval": strategy.file.interval}
     frame = read_features(lake, choice.packs, choice.exclude, days=wanted, **keys)
-    lead = [
-        lake.read("bars", columns=("ts", "valid"), **keys, date=d)
-        for d in lead_days(lake, strategy, instrument, wanted)
-    ]
+    before = lead_days(lake, strategy, instrument, wanted)
+    lead = [bars for _, bars in lake.load_days("bars", before, columns=("ts", "valid"), **keys)]
     seen = pl.concat([*lead, frame.select("ts", "valid")]).sort("ts")
     steady = settled(
         frame["ts"].to_physical().to_numpy(),

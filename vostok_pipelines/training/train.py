@@ -187,7 +187,7 @@ def _assemble(
     lake: Lake, strategy: Strategy, instrument: str, week: date, days: list[date]
 ) -> _Data:
     keys = {"strategy": strategy.name, "instrument": instrument}
-    parts = [lake.read("labels", **keys, date=d) for d in days]
+    parts = [rows for _, rows in lake.load_days("labels", days, **keys)]
     labels = pl.concat(parts) if parts else table("labels").empty()
     labels = training_rows(
         labels, week, strategy.deployment_lag_us, strategy.file.model.train_weeks

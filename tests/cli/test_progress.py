@@ -7,7 +7,7 @@ import time
 
 from rich.console import Console
 
-from vostok.demo.progress import showing
+from vostok.progress import showing
 
 
 def test_what_goes_into_a_file_has_a_line_for_every_change_and_no_control_characters() -> None:

@@ -1,4 +1,4 @@
-"""How far the demo is: bars in a terminal, and lines where its output goes elsewhere."""
+"""How far something is: bars in a terminal, and lines where its output goes elsewhere."""
 
 from __future__ import annotations
 

@@ -1,0 +1,99 @@
+"""Landed rows that are those of the day's ticks (or klines), kept once.
+
+Most days have one file that is in order: its rows are the day's ticks, to the bit. They are kept in
+`ticks` alone then, and the landed part is a stub: its footer stays, and says where its rows are.
+Before the ticks of a day become others, the parts that stand on them get their rows back.
+
+Whoever is killed in between leaves rows in both places or in one of them, never in none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from vostok_core.errors import MissingPartition
+from vostok_core.hashing import hash_frame
+from vostok_core.lake.parquet import PartitionInfo
+from vostok_core.lake.store import Lake
+
+Keys = Mapping[str, Any]
+
+
+def rows_of(lake: Lake, name: str, part: PartitionInfo, keys: Keys) -> pl.DataFrame:
+    """The rows of a landed part, wherever they are kept.
+
+    Args:
+        lake: The lake.
+        name: `raw_trades` or `raw_klines`.
+        part: What the footer of the part says.
+        keys: Those of the day.
+
+    Raises:
+        MissingPartition: It is a stub, and what it stands on has changed or gone.
+    """
+    if part.kept_in is None:
+        return lake.read_part(name, part.name, **keys)
+    if not has_rows(lake, part, keys):
+        raise MissingPartition(
+            f"the rows of a file that landed on {keys['date']} stood in {part.kept_in} of that "
+            "day, which have been removed or changed by hand",
+            where=part.path,
+            hint=f"ingest the file again: `vostok ingest PATH --instrument {keys['instrument']} "
+            "--format FORMAT`",
+        )
+    return lake.read(part.kept_in, **keys)
+
+
+def has_rows(lake: Lake, part: PartitionInfo, keys: Keys) -> bool:
+    """Whether the rows of a landed part are there: its own, or those that it stands on."""
+    if part.kept_in is None:
+        return True
+    if not lake.exists(part.kept_in, **keys):
+        return False
+    return lake.info(part.kept_in, **keys).content_hash == part.content_hash
+
+
+def give_back(lake: Lake, name: str, keys: Keys, rows: pl.DataFrame) -> None:
+    """Write the rows of stubs again, before what they stand on becomes another content.
+
+    Args:
+        lake: The lake.
+        name: `raw_trades` or `raw_klines`.
+        keys: Those of the day.
+        rows: What is about to be written; stubs of these rows stay.
+    """
+    stubs = [part for part in lake.parts(name, **keys) if part.kept_in is not None]
+    if not stubs:
+        return
+    content_hash = hash_frame(rows)
+    for part in stubs:
+        if part.content_hash != content_hash and has_rows(lake, part, keys):
+            lake.write(
+                name,
+                rows_of(lake, name, part, keys),
+                code_version=part.code_version,
+                inputs=part.inputs,
+                part=part.name,
+                over=part.tag,
+                **keys,
+            )
+
+
+def keep_once(lake: Lake, name: str, keys: Keys, main: str, info: PartitionInfo) -> None:
+    """Make stubs of the landed parts whose rows are those that have just been written.
+
+    Args:
+        lake: The lake.
+        name: `raw_trades` or `raw_klines`.
+        keys: Those of the day.
+        main: The table that was written, under the same keys.
+        info: What was written.
+    """
+    if not info.rows:
+        return
+    for part in lake.parts(name, **keys):
+        if part.kept_in is None and part.content_hash == info.content_hash:
+            lake.stub(name, part, main)
