@@ -33,7 +33,8 @@ from vostok_core.market.instrument import Instrument, InstrumentId
 from vostok_core.market.merging import merge_day
 from vostok_core.market.synthetic import MarketSpec, MarketState, advance
 from vostok_core.times import MINUTE, day_start
-from vostok_pipelines.landing import land_from_archive
+from vostok_pipelines.landing import land_days
+from vostok_pipelines.sources.mirror import Mirror
 
 FIRST = date(2025, 3, 3)
 INSTRUMENT = Instrument(
@@ -84,7 +85,8 @@ def by_vostok(path: Path, out: Path) -> None:
     """What a run of the assets `landed`, `ticks` and `quality` does with a day."""
     lake = Lake.open(out / "lake")
     day = date.fromisoformat(path.stem[-10:])
-    land_from_archive(lake, path.parents[5], INSTRUMENT, day)
+    ((_, landed),) = land_days(lake, Mirror(path.parents[5]), INSTRUMENT, [day])
+    assert landed is True
     merge_day(lake, INSTRUMENT, day)
 
 
@@ -213,7 +215,6 @@ def speed(root: Path, trades: int, repeats: int) -> dict[str, float]:
         for way in WAYS:
             found[way].append(run(way, [small, *rest]))
     seconds = {way: median(each["seconds"] for each in runs) for way, runs in found.items()}
-    rows = sum(pl.scan_parquet(p).select(pl.len()).collect().item() for p in [])
     zipped = sum(path.stat().st_size for path in rest)
     print(f"two days of some {trades:,} trades, one core, median of {repeats}\n")
     print(
@@ -228,7 +229,6 @@ def speed(root: Path, trades: int, repeats: int) -> dict[str, float]:
             f"{way:10}{seconds[way] / 2:10.3f}{seconds[way] / seconds['unzip']:18.2f}"
             f"{seconds[way] / seconds['vostok']:14.2f}{peak:8.0f}{share:>12}"
         )
-    del rows
     return seconds
 
 

@@ -17,6 +17,7 @@ import vostok
 import vostok_core
 from vostok.context import Context
 from vostok_core.errors import VostokError
+from vostok_core.lake.upkeep import leftovers
 
 if TYPE_CHECKING:
     from vostok_core.lake.store import Lake
@@ -27,7 +28,6 @@ _CODE = Path(vostok.__file__).parents[1]
 _GIGABYTE = 1_000_000_000
 _WARN_FREE = 5 * _GIGABYTE
 _FAIL_FREE = _GIGABYTE // 2
-_STALE_AFTER = 3600.0
 
 
 @dataclass(frozen=True)
@@ -224,18 +224,14 @@ def check_disk(context: Context) -> Finding:
 def check_temporaries(context: Context) -> Finding:
     """No killed writer has left files behind; they are harmless but take room."""
     name = "temporary files"
-    root = context.project.lake_home
-    limit = time.time() - _STALE_AFTER
-    stale = [
-        path for path in root.rglob(".*.tmp") if path.is_file() and path.stat().st_mtime < limit
-    ]
+    stale = list(leftovers(context.project.lake_home))
     if stale:
         size = sum(path.stat().st_size for path in stale)
         return Finding(
             name,
             "warn",
             f"{len(stale)} left by killed writers, {size / 1e6:.1f} MB; the first: {stale[0]}",
-            f"remove them: find {root} -name '.*.tmp' -mmin +60 -delete",
+            "`vostok lake gc` removes them",
         )
     return Finding(name, "ok", "none")
 

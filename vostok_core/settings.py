@@ -26,6 +26,9 @@ from vostok_core.times import parse_duration, parse_interval
 
 FILE_NAME = "vostok.toml"
 
+PERISHABLE = ("ta_catalogue",)
+"""Tables by day that can go: no other table is made from them."""
+
 _ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 
 
@@ -278,6 +281,38 @@ class GateProfile(Section):
     min_trials: int = Field(1, ge=1, description="trials assumed when fewer are logged")
 
 
+class RetentionSettings(Section):
+    """What `vostok lake gc` lets go, and when."""
+
+    unfinished: str = Field(
+        "7d", description="age of a download that broke off, after which it is begun anew"
+    )
+    replaced: str = Field(
+        "30d",
+        description="age of landed rows that a later file took the place of; that they landed "
+        "stays known",
+    )
+    tables: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="table -> age beyond which days of it go; only of tables that nothing is made "
+        "from: " + ", ".join(PERISHABLE),
+    )
+
+    _check = field_validator("unfinished", "replaced")(taken_by(parse_duration))
+
+    @field_validator("tables")
+    @classmethod
+    def _ages(cls, tables: Mapping[str, str]) -> Mapping[str, str]:
+        for name, age in tables.items():
+            if name not in PERISHABLE:
+                raise ValueError(
+                    f"{name} is not kept for a time only: something is made from it, or it can't "
+                    f"be made again (tables that may go are {', '.join(PERISHABLE)})"
+                )
+            taken_by(parse_duration)(age)
+        return tables
+
+
 class Settings(Section):
     """The whole of `vostok.toml`."""
 
@@ -287,6 +322,7 @@ class Settings(Section):
     sources: SourceSettings = SourceSettings()
     sentiment: SentimentSettings = SentimentSettings()
     live: LiveSettings = LiveSettings()
+    retention: RetentionSettings = RetentionSettings()
     instruments: Mapping[str, InstrumentSettings] = Field(default_factory=dict)
     exchanges: Mapping[str, ExchangeSettings] = Field(default_factory=dict)
     gates: Mapping[str, GateProfile] = Field(default_factory=lambda: {"standard": GateProfile()})

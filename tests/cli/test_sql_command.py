@@ -29,6 +29,7 @@ def findings(folder: Path) -> pl.DataFrame:
             "count": [7, 60],
             "invalidates": [True, False],
             "detail": ["ids 1 to 7, of nobody", "nothing"],
+            "repaired": [None, None],
         },
         schema=table("quality").schema,
     )

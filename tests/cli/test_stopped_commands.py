@@ -197,7 +197,7 @@ def test_file_that_the_system_refuses_to_write_is_no_defect_of_ours(
         [sys.executable, "-m", "vostok", "ingest", "day.csv", *ARGUMENTS, "--land-only"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)),
         capture_output=True,
         text=True,
         check=False,

@@ -66,13 +66,11 @@ def damage(world: World) -> Callable[[], None]:
 
 
 def block(world: World) -> Callable[[], None]:
-    """A file of the bundle is one that no program can read."""
-    pointer = json.loads(pointer_path(world.lake, STRATEGY, NAME).read_text())
-    gate = world.lake.root / pointer["bundle"] / "gate.json"
-    content = gate.read_bytes()
-    gate.unlink()
-    gate.mkdir()
-    return lambda: gate.rmdir() or (gate.write_bytes(content) and None)
+    """The folder of the bars is one that no program can read."""
+    bars = world.lake.root / "bars" / f"instrument={NAME}" / "interval=1m"
+    aside = bars.rename(bars.with_name("aside"))
+    bars.symlink_to(bars)
+    return lambda: bars.unlink() or (aside.rename(bars) and None)
 
 
 def outlast(world: World) -> Callable[[], None]:
@@ -104,7 +102,7 @@ async def left_with_a_position(world: World) -> None:
     [
         (withdraw, "model", Refused, "no model of quick is in service"),
         (damage, "model", BundleError, "arrays.npz"),
-        (block, "fault", IsADirectoryError, "nothing can be decided (IsADirectoryError: "),
+        (block, "fault", OSError, "nothing can be decided (OSError: "),
         (outlast, "lake", MissingPartition, "the newest bars of"),
     ],
 )

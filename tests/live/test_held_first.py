@@ -211,7 +211,7 @@ def test_a_promoted_model_that_can_not_be_read_stops_entries_and_not_the_daemon(
             await until(lambda: daemon.status().ready, task)
             pointer.write_bytes(second)
             await until(lambda: "model" in codes(daemon), task)
-            assert "IsADirectoryError" in daemon.status().reasons[0].what
+            assert "gate.json" in daemon.status().reasons[0].what
             await asyncio.sleep(5)
             told = [alert.code for alert in daemon.session.trader.alerts]
             assert told.count("model") == 1

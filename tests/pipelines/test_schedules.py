@@ -329,7 +329,7 @@ def test_days_of_a_strategy_whose_file_cannot_be_used_are_kept_as_far_as_it_says
     )
     clock.read(find_project(clock.project.root, {}))
     before = crons(clock)
-    assert len(before) == 2 + 2 * 5
+    assert len(before) == 3 + 2 * 5
     Launcher(clock.project).materialize(["news", "sentiment_scores"], None, FIRST, MONDAY)
     asked = clock.tick("daily_ingestion", FIRST + DAY)
     assert [request.asset_selection for request in asked] == [

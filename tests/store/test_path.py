@@ -75,9 +75,9 @@ def contents(lake: Lake) -> dict[str, str]:
         for keys, stat in lake.listed(name):
             named = dict(zip(table.keys, keys, strict=True))
             for info, frame in lake.read_parts(name, **named):
-                assert hash_frame(frame) == info.content_hash
-                assert info.size == lake.objects.stat(lake.info.name).size
-                found[lake.info.name] = info.content_hash
+                assert info.kept_in or hash_frame(frame) == info.content_hash
+                assert info.size == lake.objects.stat(lake.name_of(info)).size
+                found[lake.name_of(info)] = info.content_hash
             assert stat.key in found
     bundle = load_bundle(bundle_path(lake, "tiny", A, WEEK))
     return found | {"bundle": bundle.sha256}

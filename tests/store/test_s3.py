@@ -116,11 +116,11 @@ class TestFaults:
             if request.method == "PUT" and request.path.endswith("/test.spot.AAA-USD"):
                 key = ".test.spot.AAA-USD.lock"
                 lake.objects.delete(f"models/promoted/s/{key}")  # as if it had been taken for left
-                put_in_service(lake, newer)
+                put_in_service(lake, newer, at=2)
 
         proxy.fault = fault
         with pytest.raises(Conflict):
-            put_in_service(through, older)
+            put_in_service(through, older, at=1)
         assert promotion(lake, *place) == newer
 
     def test_a_server_that_ignores_conditions_is_refused(self, lake: Lake, proxy: Proxy) -> None:

@@ -61,7 +61,7 @@ def test_a_partition_comes_back_with_its_footer(lake: Lake) -> None:
     assert lake.read("ticks", **KEYS).equals(as_written(ticks()))
     assert lake.read("ticks", columns=["qty"], **KEYS).columns == ["qty"]
     assert (info.path.name, info.path.stem) == ("part-0.parquet", "part-0")
-    assert str(info.path) == f"{lake.root}/{lake.info.name}"
+    assert str(info.path) == f"{lake.root}/{lake.name_of(info)}"
     assert lake.days("ticks", instrument=ITEM) == [DAY]
     assert lake.keys("ticks") == [ITEM]
     for part in ("b", "a"):
@@ -122,7 +122,7 @@ def test_of_two_promotions_at_once_the_later_weeks_stays(lake: Lake, tmp_path: P
         sys.stdin.readline()
         for turn in range({turns}):
             week = str(date({FIRST.year}, 1, 1) + timedelta(weeks=2 * turn + mine))
-            put_in_service(lake, Promotion(*place, week, "models/bundles/" + sha, sha))
+            put_in_service(lake, Promotion(*place, week, "models/bundles/" + sha, sha), at=turn)
             found = promotion(lake, *place).week
             assert found >= week, f"{{week}} was put in service, and then {{found}}"
     """
@@ -144,7 +144,7 @@ def test_news_kept_at_once_from_two_machines_all_stay(lake: Lake, tmp_path: Path
         sys.stdin.readline()
         for turn in range({turns}):
             entry = RawItem(f"{{mine}} {{turn}}", "", "", f"{{mine}} {{turn}}", noon)
-            write_news(lake, news_batch([entry], "wire", lag_us=0), [], noon + turn, "1")
+            write_news(lake, news_batch([entry], "wire", lag_us=0), [], noon + turn, 0)
     """
     assert two_at_once(script, str(lake.root), str(tmp_path / "homes")) == ["", ""]
     assert lake.read("news", date=date(1970, 1, 1)).height == 2 * turns

@@ -11,6 +11,7 @@ from vostok.cli import (
     checks,
     data,
     fetching,
+    lake,
     maintenance,
     models,
     repair,
@@ -68,5 +69,6 @@ repair.register(app)
 runs.register(app)
 app.add_typer(strategies.app, name="strategy")
 app.add_typer(models.app, name="model")
+app.add_typer(lake.app, name="lake")
 app.add_typer(checks.app, name="check")
 maintenance.register(app)

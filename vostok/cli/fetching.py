@@ -298,7 +298,7 @@ class _Fetch:
             source = self._fetcher.source(instrument).name
             typer.echo(
                 f"Warning: {instrument.id}: {_ABSENT[source].format(ranges)}; if the exchange "
-                "stood still, say so with `vostok ingest --absent`",
+                f"stood still, say so: `vostok ingest --instrument {instrument.id} --absent DAY`",
                 err=True,
             )
         for error, days in [*_alike(fetched.failed), *_alike(unusable)]:

@@ -72,6 +72,11 @@ class _View:
     fixed: tuple[tuple[str, str], ...]
     filled: bool
 
+    @property
+    def open_keys(self) -> tuple[str, ...]:
+        """The keys that its columns tell apart."""
+        return self.table.keys[len(self.fixed) :]
+
 
 def refresh_catalog(lake: Lake) -> Path:
     """Write the catalog anew and swap it in; readers keep the one they have open.
@@ -208,9 +213,7 @@ def _holds_files(folder: Place, depth: int) -> bool:
         return False
     if depth == 0:
         return any(folder.glob(_FILES))
-    return any(
-        _holds_files(entry, depth - 1) for entry in sorted(folder.iterdir()) if "=" in entry.name
-    )
+    return any(_holds_files(entry, depth - 1) for entry in folder.iterdir() if "=" in entry.name)
 
 
 def _create(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
@@ -221,6 +224,8 @@ def _create(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
             by_name = view.filled and (view.table.open_columns or _differ(lake, view.table))
             select = _select(view, by_name=by_name)
             connection.execute(f"CREATE VIEW {_name(view.name)} AS {select}")
+            if view.filled and view.open_keys[-1:] in (("date",), ("week",)):
+                connection.execute(_macro(view, by_name=by_name))
             _comment(connection, view)
     except duckdb.Error as error:
         raise _explained(error, ()) from None
@@ -229,21 +234,56 @@ def _create(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
 
 def _select(view: _View, *, by_name: bool) -> str:
     table = view.table
-    if not view.filled:
-        keys = {key: _KEY_TYPES.get(key, "VARCHAR") for key in table.keys}
-        columns = keys | {c.name: _TYPES[c.dtype] for c in table.columns}
-        nulls = ", ".join(f"CAST(NULL AS {kind}) AS {_name(c)}" for c, kind in columns.items())
-        return f"SELECT {nulls} WHERE false"
-    fixed = dict(view.fixed)
-    pattern = "/".join(
-        [_escape_pattern(str(view.folder)), *["*"] * (len(table.keys) - len(fixed)), _FILES]
-    )
+    if view.filled:
+        file = _literal("/".join([_under(view), *["*"] * len(view.open_keys), _file_of(table)]))
+        return _rows(table, file, by_name=by_name)
+    keys = {key: _KEY_TYPES.get(key, "VARCHAR") for key in table.keys}
+    columns = keys | {c.name: _TYPES[c.dtype] for c in table.columns}
+    nulls = ", ".join(f"CAST(NULL AS {kind}) AS {_name(c)}" for c, kind in columns.items())
+    return f"SELECT {nulls} WHERE false"
+
+
+def _macro(view: _View, *, by_name: bool) -> str:
+    """The rows under given keys, of all days, of one, or from one to another: `ticks(ID, DAY)`.
+
+    A view's condition on keys is held against the name of every file there is; here the keys are
+    the name, and DuckDB looks at nothing else.
+    """
+    *names, day = view.open_keys
+    folder = _literal(f"{_under(view)}/")
+    for key in names:
+        # As the store quotes keys, for those of them that people write.
+        folder += f" || '{key}=' || _{key} || '/'"
+    file = _literal(_file_of(view.table))
+    every = _rows(view.table, f"{folder} || '{day}=*/' || {file}", by_name=by_name)
+    one = _rows(view.table, f"{folder} || '{day}=' || _{day} || '/' || {file}", by_name=by_name)
+    given = [f"_{key}" for key in names]
+    forms = [
+        (given, every),
+        ([*given, f"_{day}"], one),
+        (
+            [*given, "_first", "_last"],
+            f"FROM ({every}) WHERE {_name(day)} BETWEEN _first AND _last",
+        ),
+    ]
+    said = ", ".join(f"({', '.join(given)}) AS TABLE ({rows})" for given, rows in forms if given)
+    return f"CREATE MACRO {_name(view.name)} {said}"
+
+
+def _under(view: _View) -> str:
+    return _escape_pattern(str(view.folder))
+
+
+def _file_of(table: Table) -> str:
+    # A name costs DuckDB less than a pattern, which has every folder listed.
+    return _FILES if table.many_parts else "part-0.parquet"
+
+
+def _rows(table: Table, files: str, *, by_name: bool) -> str:
+    """The query for all columns of some files, given as an expression."""
     types = ", ".join(f"{_name(key)}: {_KEY_TYPES.get(key, 'VARCHAR')}" for key in table.keys)
     union = ", union_by_name = true" if by_name else ""
-    source = (
-        f"read_parquet({_literal(pattern)}, hive_partitioning = true, "
-        f"hive_types = {{{types}}}{union})"
-    )
+    source = f"read_parquet({files}, hive_partitioning = true, hive_types = {{{types}}}{union})"
     keys_listed = ", ".join(_name(key) for key in table.keys)
     listed = ", ".join(_name(column.name) for column in table.columns)
     if not table.open_columns:
@@ -255,8 +295,8 @@ def _select(view: _View, *, by_name: bool) -> str:
 def _differ(lake: Lake, table: Table) -> bool:
     """Whether older files of a table lack a column that was added since.
 
-    Reading by name costs DuckDB a look at every file, so it is left to lakes that need it: until
-    `vostok lake compact` has rewritten the older files.
+    Reading by name costs DuckDB a look at every file, so it is left to lakes that need it, until
+    their older days have been made again.
     """
     if not any(column.added for column in table.columns):
         return False

@@ -29,6 +29,9 @@ _FOOTER_SIZE = 65_536
 UNREADABLE = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """What reading a damaged file raises; Polars panics at some kinds of damage."""
 
+NOWHERE = ""
+"""Where the rows of a stub are that was made to let them go."""
+
 AGAIN = "delete it and materialize the partition again"
 
 
@@ -46,7 +49,7 @@ class PartitionInfo:
         tag: Changes whenever the file is written; two that differ in it alone are equal.
         encoding: How it was encoded (`vostok_core.lake.encoding`); empty before that was noted.
         columns: Hash of the names of its columns; empty before it was noted.
-        kept_in: The table that holds the rows, if the file is a stub.
+        kept_in: The table that holds the rows, or `NOWHERE`, if the file is a stub.
     """
 
     path: Place

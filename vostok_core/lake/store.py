@@ -246,7 +246,8 @@ class Lake:
         Args:
             name: The table that the file is of.
             info: What its footer says.
-            kept_in: The table that holds the same rows, under the same keys.
+            kept_in: The table that holds the same rows, under the same keys; `NOWHERE` to let them
+                go.
 
         Raises:
             Conflict: Somebody else has written the file since.

@@ -18,7 +18,14 @@ from vostok_core.hashing import hash_frame
 from vostok_core.lake.address import Place
 from vostok_core.lake.encoding import encoding
 from vostok_core.lake.mending import how_to_make
-from vostok_core.lake.parquet import UNREADABLE, PartitionInfo, encode, no_footer, read_info
+from vostok_core.lake.parquet import (
+    NOWHERE,
+    UNREADABLE,
+    PartitionInfo,
+    encode,
+    no_footer,
+    read_info,
+)
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import Table, table
 
@@ -78,7 +85,9 @@ def _damage(
         frame = pl.read_parquet(content, hive_partitioning=False)
     except UNREADABLE as error:
         return f"the file doesn't read ({str(error).splitlines()[0]})"
-    if info.kept_in is not None:
+    if info.kept_in == NOWHERE:
+        damage = None
+    elif info.kept_in is not None:
         damage = _damage_beneath(lake, info, keys)
     elif frame.height != info.rows:
         damage = f"it holds {frame.height} rows, and its footer says {info.rows}"

@@ -4,22 +4,39 @@ Most days have one file that is in order: its rows are the day's ticks, to the b
 `ticks` alone then, and the landed part is a stub: its footer stays, and says where its rows are.
 Before the ticks of a day become others, the parts that stand on them get their rows back.
 
-Whoever is killed in between leaves rows in both places or in one of them, never in none.
+Whoever is killed in between leaves rows in both places or in one of them, never in none. Those who
+write the ticks of an instrument take turns (`keeping`): otherwise one could make a stub of a part
+on ticks that another is about to replace.
+
+A part that a later file took out of use may be a stub as well, whose rows were let go: it tells
+that the file landed once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import polars as pl
 
 from vostok_core.errors import MissingPartition
 from vostok_core.hashing import hash_frame
-from vostok_core.lake.parquet import PartitionInfo
+from vostok_core.lake.parquet import NOWHERE, PartitionInfo
 from vostok_core.lake.store import Lake
 
 Keys = Mapping[str, Any]
+
+
+def keeping(lake: Lake, main: str, keys: Keys) -> AbstractContextManager[None]:
+    """For the time of a block, nobody else changes where the rows of an instrument are kept.
+
+    Args:
+        lake: The lake.
+        main: `ticks` or `klines`.
+        keys: Those of a day.
+    """
+    return lake.sole_writer(lake.folder(main, **keys).rpartition("/")[0])
 
 
 def rows_of(lake: Lake, name: str, part: PartitionInfo, keys: Keys) -> pl.DataFrame:
@@ -51,7 +68,7 @@ def has_rows(lake: Lake, part: PartitionInfo, keys: Keys) -> bool:
     """Whether the rows of a landed part are there: its own, or those that it stands on."""
     if part.kept_in is None:
         return True
-    if not lake.exists(part.kept_in, **keys):
+    if part.kept_in == NOWHERE or not lake.exists(part.kept_in, **keys):
         return False
     return lake.info(part.kept_in, **keys).content_hash == part.content_hash
 
@@ -71,29 +88,46 @@ def give_back(lake: Lake, name: str, keys: Keys, rows: pl.DataFrame) -> None:
     content_hash = hash_frame(rows)
     for part in stubs:
         if part.content_hash != content_hash and has_rows(lake, part, keys):
-            lake.write(
-                name,
-                rows_of(lake, name, part, keys),
-                code_version=part.code_version,
-                inputs=part.inputs,
-                part=part.name,
-                over=part.tag,
-                **keys,
-            )
+            _write_back(lake, name, keys, part, rows_of(lake, name, part, keys))
 
 
-def keep_once(lake: Lake, name: str, keys: Keys, main: str, info: PartitionInfo) -> None:
-    """Make stubs of the landed parts whose rows are those that have just been written.
+def keep_once(
+    lake: Lake, name: str, keys: Keys, main: str, info: PartitionInfo, rows: pl.DataFrame
+) -> list[PartitionInfo]:
+    """Make stubs of the landed parts whose rows are those that stand in another table.
 
     Args:
         lake: The lake.
         name: `raw_trades` or `raw_klines`.
         keys: Those of the day.
-        main: The table that was written, under the same keys.
-        info: What was written.
+        main: The other table, under the same keys.
+        info: What its footer says.
+        rows: Its rows, as they were written or read just now.
+
+    Returns:
+        The parts as they were.
     """
     if not info.rows:
-        return
+        return []
+    made = []
     for part in lake.parts(name, **keys):
-        if part.kept_in is None and part.content_hash == info.content_hash:
-            lake.stub(name, part, main)
+        if part.kept_in is not None or part.content_hash != info.content_hash:
+            continue
+        stub = lake.stub(name, part, main)
+        made.append(part)
+        if not has_rows(lake, stub, keys):  # whoever held the turn was held up, and lost it
+            _write_back(lake, name, keys, stub, rows)
+            made.pop()
+    return made
+
+
+def _write_back(lake: Lake, name: str, keys: Keys, stub: PartitionInfo, rows: pl.DataFrame) -> None:
+    lake.write(
+        name,
+        rows,
+        code_version=stub.code_version,
+        inputs=stub.inputs,
+        part=stub.name,
+        over=stub.tag,
+        **keys,
+    )

@@ -17,7 +17,7 @@ from vostok_core.market.days import (
     ticks_day,
 )
 from vostok_core.market.instrument import Instrument
-from vostok_core.market.kept_once import give_back, keep_once
+from vostok_core.market.kept_once import give_back, keep_once, keeping
 
 
 def merge_day(
@@ -42,9 +42,10 @@ def merge_day(
         main, make, keys = "klines", klines_day, keys | {"interval": KLINE_INTERVAL}
     seen, seen_quality = lake.seen(main, **keys), lake.seen("quality", **of_quality)
     frame, findings, inputs = make(lake, instrument, day)
-    give_back(lake, LANDED[main], keys, frame)
     made: dict[str, Any] = {"code_version": CODE_VERSION, "inputs": inputs}
-    info = lake.write(main, frame, **made, over=seen, **keys)
-    quality = lake.write("quality", findings, **made, over=seen_quality, **of_quality)
-    keep_once(lake, LANDED[main], keys, main, info)
+    with keeping(lake, main, keys):
+        give_back(lake, LANDED[main], keys, frame)
+        info = lake.write(main, frame, **made, over=seen, **keys)
+        quality = lake.write("quality", findings, **made, over=seen_quality, **of_quality)
+        keep_once(lake, LANDED[main], keys, main, info, frame)
     return info, quality, findings

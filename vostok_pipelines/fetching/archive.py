@@ -307,7 +307,8 @@ class ArchiveFetcher:
             raise UsageError(
                 f"no address to fetch files of {venue} from is known ({instrument.id})",
                 hint=f'[sources.urls] in vostok.toml has {known}; add `{venue} = "https://…"`, '
-                "or bring them yourself and use `vostok ingest`",
+                "or bring them yourself: `vostok ingest PATH --instrument "
+                f"{instrument.id} --format FORMAT`",
             )
         if self._project.archive(instrument) is None:
             raise UsageError(

@@ -94,7 +94,7 @@ async def download(asker: Asker, url: str, path: Path, received: Received) -> Ou
                     where=url,
                     hint="what came was deleted; the file or its checksum is broken at the source, "
                     "or something on the way alters it: try again later, or take it from elsewhere "
-                    "and land it with `vostok ingest`",
+                    "and land it: `vostok ingest PATH --instrument ID --format FORMAT`",
                 )
     return Outcome(there=path.exists())
 

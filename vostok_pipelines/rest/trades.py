@@ -100,7 +100,5 @@ def landed_rows(frame: pl.DataFrame, *, keep_ids: bool) -> pl.DataFrame:
         keep_ids: Whether the ids are unbroken numbers; others only put trades in order, and holes
             in them would be taken for missing trades.
     """
-    rows = frame.with_columns(row=pl.int_range(pl.len(), dtype=pl.Int64))
-    if not keep_ids:
-        rows = rows.with_columns(trade_id=pl.lit(None, pl.Int64))
+    rows = frame if keep_ids else frame.with_columns(trade_id=pl.lit(None, pl.Int64))
     return rows.select(list(table("raw_trades").schema))

@@ -90,7 +90,8 @@ def venue_of(settings: Settings, instrument: Instrument) -> Venue:
     if instrument.tick == "none":
         raise UsageError(
             f"{instrument.id} has no ticks, and trades are what is fetched by REST",
-            hint="ingest its klines with `vostok ingest`",
+            hint="ingest its klines instead: `vostok ingest PATH --instrument "
+            f"{instrument.id} --format csv --kind klines`",
         )
     exchange = settings.sources.rest.get(name)
     if exchange is None:
