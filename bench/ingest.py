@@ -33,7 +33,8 @@ from vostok_core.market.instrument import Instrument, InstrumentId
 from vostok_core.market.merging import merge_day
 from vostok_core.market.synthetic import MarketSpec, MarketState, advance
 from vostok_core.times import MINUTE, day_start
-from vostok_pipelines.landing import land_from_archive
+from vostok_pipelines.landing import land_days
+from vostok_pipelines.sources.mirror import Mirror
 
 FIRST = date(2025, 3, 3)
 INSTRUMENT = Instrument(
@@ -84,7 +85,7 @@ def by_vostok(path: Path, out: Path) -> None:
     """What a run of the assets `landed`, `ticks` and `quality` does with a day."""
     lake = Lake.open(out / "lake")
     day = date.fromisoformat(path.stem[-10:])
-    land_from_archive(lake, path.parents[5], INSTRUMENT, day)
+    assert list(land_days(lake, Mirror(path.parents[5]), INSTRUMENT, [day])) == [(day, True)]
     merge_day(lake, INSTRUMENT, day)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Literal
 
 import polars as pl
 
@@ -32,8 +31,7 @@ from vostok_core.market.days import (
 )
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.kept_once import has_rows
-
-Kind = Literal["trades", "klines"]
+from vostok_pipelines.sources.common import Kind
 
 TABLES: dict[Kind, str] = {"trades": "raw_trades", "klines": "raw_klines"}
 

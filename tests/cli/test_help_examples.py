@@ -101,6 +101,11 @@ def shipped(folder: Path, agg_trades: Callable[..., str], monkeypatch) -> Path:
         month.writestr("month.csv", agg_trades(366))  # days are counted from 2024-01-01
     for name in ("EOSUSD.csv", "mended.csv"):
         (folder / name).write_text(KRAKEN)
+    lines = [
+        f"{1_525_651_200 + 60 * k};{11 + k % 7},5;0,5;{'bid' if k % 2 else 'ask'}"
+        for k in range(1440)
+    ]
+    (folder / "export.csv").write_text("\n".join(["date;price;amount;type", *lines]))
     minutes = pl.int_range(1440, eager=True) * 60_000
     for year, start in ((2017, 1_483_228_800_000), (2018, 1_514_764_800_000)):
         pl.DataFrame({"ts_ms": minutes + start}).with_columns(

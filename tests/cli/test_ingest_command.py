@@ -226,8 +226,9 @@ def test_ingest_that_cannot_be_meant_is_told_and_writes_nothing(
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("day.zip", b"<!DOCTYPE html><html>Not Found</html>", "a server's error page"),
-        ("day.zip", b"1,100.2,0.5,1,1,1704067200000,True,True\n", "rename the file to .csv"),
+        ("day.zip", b"<!DOCTYPE html><html>Not Found</html>", "a server's answer may"),
+        ("day.csv", b'{"code":-1121,"msg":"Invalid symbol."}', 'JSON: {"code":-1121,'),
+        ("day.csv", b"PAR1 and so on", "this is a Parquet file"),
         ("day.ZIP", bytes(range(128, 255)), "damaged or cut off"),
         ("day.csv", b" \n", "the file is empty"),
     ],
