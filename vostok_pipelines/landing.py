@@ -46,6 +46,7 @@ from vostok_pipelines.sources.by_day import opened
 from vostok_pipelines.sources.common import Source, SourceFile
 from vostok_pipelines.sources.days import BadDay, DaySource
 from vostok_pipelines.sources.layout import check_name
+from vostok_pipelines.sources.style import telling
 
 FORMATS: dict[str, Kind | None] = {
     "binance-aggtrades": "trades",
@@ -121,8 +122,17 @@ def land(
         klines.require_minutes(content.interval, path)
         span, warnings = _left_out(list(each_day(content.days[0], content.days[-1])), since)
         for day, rows in content.of(span):
-            replaces = replace and day not in beside
-            write_part(lake, instrument, holds, day, rows, file.sha256, {}, replaces=replaces)
+            write_part(
+                lake,
+                instrument,
+                holds,
+                day,
+                rows,
+                file.sha256,
+                {},
+                written=content.written,
+                replaces=replace and day not in beside,
+            )
             del rows  # before those of the next day are read
         return Landing(
             path=path,
@@ -167,7 +177,16 @@ def land_days(
             continue
         day, content = read.day, read.content
         if content is not None:
-            write_part(lake, instrument, holds, day, content.frame, read.sha256, read.provenance)
+            write_part(
+                lake,
+                instrument,
+                holds,
+                day,
+                content.frame,
+                read.sha256,
+                read.provenance,
+                written=content.written,
+            )
         was_read = content is not None
         del read, content  # before the next day is read
         yield day, was_read
@@ -233,12 +252,7 @@ def check_request(
             f"{format_} files have known columns", hint="leave --columns out, or use --format csv"
         )
     tick = instrument.tick
-    if holds == "klines":
-        if tick != "none":
-            raise UsageError(
-                f"{instrument.id} has ticks, and its bars are built from them, not from klines",
-                hint='ingest its trades, or say tick = "none" for it in vostok.toml',
-            )
+    if holds == "klines":  # of an instrument with ticks they are a second view of its trades
         return holds
     if tick == "none":
         raise UsageError(
@@ -261,10 +275,14 @@ def _reader(
 ) -> Callable[[SourceFile], Source]:
     """What reads files of a format."""
     if format_ in _READERS:
-        return _READERS[format_]
+        return telling(_READERS[format_], format_)
     mapping = generic.parse_columns(columns) if isinstance(columns, str) else columns or {}
     file_format: Literal["csv", "parquet"] = "parquet" if format_ == "parquet" else "csv"
-    return lambda source: generic.read(source, file_format, holds, mapping)
+
+    def read(source: SourceFile) -> Source:
+        return generic.read(source, file_format, holds, mapping)
+
+    return telling(read, format_, mapping)
 
 
 _READERS: dict[str, Callable[[SourceFile], Source]] = {

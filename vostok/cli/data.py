@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from vostok.cli.command import command
-from vostok.cli.making import materialize_landed, spoken_days
+from vostok.cli.making import compare_landed, materialize_landed, spoken_days
 from vostok.cli.output import Format, print_frame, warn_of_unusable
 from vostok.context import Context
 from vostok_core.errors import SourceFormatError, UsageError
@@ -91,6 +91,9 @@ def ingest(
     whole partition or none. What is odd about a day (gaps, duplicates, disorder) is in the table
     `quality`, and bars that it touches are marked invalid.
 
+    Klines of an instrument that has ticks (--kind klines) are only held against its bars, minute by
+    minute, whenever the bars of a day are built.
+
     A day without a file is a hole, since the file may only be late: history ends before it and
     begins anew after it. Where the exchange has none, say so with --absent: the day is then an
     outage, and history goes on. A file that comes after all takes the place of that word.
@@ -103,6 +106,8 @@ def ingest(
         --format parquet --columns ts=ts_ms
       vostok ingest BTCUSDT-aggTrades-2025-01.zip --instrument binance.spot.BTC-USDT \\
         --format binance-aggtrades
+      vostok ingest BTCUSDT-1m-2025-01-06.zip --instrument binance.spot.BTC-USDT \\
+        --format binance-klines
       vostok ingest mended.csv --instrument kraken.spot.EOS-USD --format kraken-trades --replace
       vostok ingest --instrument binance.spot.BTC-USDT --absent 2025-01-07 \\
         --absent 2025-02-01..2025-02-03
@@ -146,8 +151,8 @@ def ingest(
     mapping = None if columns is None else parse_columns(columns)
     if kind is None and source in ("csv", "parquet"):
         kind = "klines" if chosen.tick == "none" else "trades"
-    if source is not None:
-        check_request(chosen, source, kind, mapping)
+    holds = None if source is None else check_request(chosen, source, kind, mapping)
+    second_view = holds == "klines" and chosen.tick != "none"
     if not land_only:
         launcher.check()
         warn_of_unusable(project)
@@ -174,8 +179,13 @@ def ingest(
         land_absent(lake, chosen, day, replace=replace)
     if without_file:
         typer.echo(f"noted as absent: {spoken_days(without_file)}")
-        landed.update(without_file)
-    if landed and not land_only:
+    if land_only:
+        return
+    if second_view:
+        compare_landed(launcher, chosen, sorted(landed))
+        landed.clear()
+    landed.update(without_file)
+    if landed:
         materialize_landed(launcher, chosen, sorted(landed))
 
 

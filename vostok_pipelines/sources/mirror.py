@@ -23,11 +23,18 @@ from vostok_pipelines.sources.by_day import Content, Reader, opened
 from vostok_pipelines.sources.common import Source
 from vostok_pipelines.sources.days import BadDay, Day, Known
 from vostok_pipelines.sources.layout import SUFFIXES, Series
+from vostok_pipelines.sources.style import telling
 
 READERS: Mapping[str, tuple[Reader, int | None]] = {
-    "aggTrades": (binance.read_agg_trades, binance.TIME_FIELDS["binance-aggtrades"]),
-    "trades": (binance.read_trades, binance.TIME_FIELDS["binance-trades"]),
-    "klines": (klines.read_binance, None),
+    "aggTrades": (
+        telling(binance.read_agg_trades, "binance-aggtrades"),
+        binance.TIME_FIELDS["binance-aggtrades"],
+    ),
+    "trades": (
+        telling(binance.read_trades, "binance-trades"),
+        binance.TIME_FIELDS["binance-trades"],
+    ),
+    "klines": (telling(klines.read_binance, "binance-klines"), None),
 }
 """Kind of files -> what reads one, and where the time stands in its lines if they may be read in
 blocks."""
@@ -157,4 +164,5 @@ def _day_by_day(
         if content is None or day not in wanted:
             yield day, None
         else:
-            yield day, Source(next(rows)[1], content.warnings, content.interval)
+            frame = next(rows)[1]
+            yield day, Source(frame, content.warnings, content.interval, content.written)
