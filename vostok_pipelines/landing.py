@@ -44,9 +44,10 @@ from vostok_pipelines.sources import klines
 from vostok_pipelines.sources.by_day import opened
 from vostok_pipelines.sources.common import PLAIN, Kind, Notation
 from vostok_pipelines.sources.days import BadDay, DaySource
-from vostok_pipelines.sources.formats import FORMATS, read_file
+from vostok_pipelines.sources.formats import FORMATS
 from vostok_pipelines.sources.generic import parse_columns
 from vostok_pipelines.sources.layout import check_name
+from vostok_pipelines.sources.reading import read_file
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,17 @@ def land(
         klines.require_minutes(content.interval, path)
         span, warnings = _left_out(list(each_day(content.days[0], content.days[-1])), since)
         for day, rows in content.of(span):
-            replaces = replace and day not in beside
-            write_part(lake, instrument, holds, day, rows, file.sha256, {}, replaces=replaces)
+            write_part(
+                lake,
+                instrument,
+                holds,
+                day,
+                rows,
+                file.sha256,
+                {},
+                written=content.written,
+                replaces=replace and day not in beside,
+            )
             del rows  # before those of the next day are read
         return Landing(
             path=path,
@@ -167,7 +177,16 @@ def land_days(
             continue
         day, content = read.day, read.content
         if content is not None:
-            write_part(lake, instrument, holds, day, content.frame, read.sha256, read.provenance)
+            write_part(
+                lake,
+                instrument,
+                holds,
+                day,
+                content.frame,
+                read.sha256,
+                read.provenance,
+                written=content.written,
+            )
         was_read = content is not None
         del read, content  # before the next day is read
         yield day, was_read
@@ -247,12 +266,7 @@ def check_request(
             "the file",
         )
     tick = instrument.tick
-    if holds == "klines":
-        if tick != "none":
-            raise UsageError(
-                f"{instrument.id} has ticks, and its bars are built from them, not from klines",
-                hint='ingest its trades, or say tick = "none" for it in vostok.toml',
-            )
+    if holds == "klines":  # of an instrument with ticks they are a second view of its trades
         return holds
     if tick == "none":
         raise UsageError(

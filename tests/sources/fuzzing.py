@@ -19,7 +19,8 @@ from vostok_core.lake.tables import table
 from vostok_core.market.instrument import Instrument, InstrumentId
 from vostok_core.times import HOUR
 from vostok_pipelines.sources.common import PLAIN, Kind, Notation, SourceFile
-from vostok_pipelines.sources.formats import FORMATS, read_file
+from vostok_pipelines.sources.formats import FORMATS
+from vostok_pipelines.sources.reading import read_file
 
 AGG = "7,100.5,0.25,11,12,1736121600000000,True,True\n8,100.5,0.5,13,13,1736121600000001,False,True"
 TARDIS = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount\n"

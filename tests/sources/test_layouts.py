@@ -21,7 +21,8 @@ from vostok_core.lake.schemas import validate
 from vostok_core.lake.tables import table
 from vostok_core.times import DAY, MINUTE
 from vostok_pipelines.sources.common import SourceFile
-from vostok_pipelines.sources.formats import FORMATS, read_file
+from vostok_pipelines.sources.formats import FORMATS
+from vostok_pipelines.sources.reading import read_file
 
 SECOND = st.integers(1_300_000_000, 4_000_000_000)
 DIGITS = st.text("0123456789", min_size=1, max_size=22)

@@ -20,7 +20,8 @@ import resource, sys
 from pathlib import Path
 from tests.sources.fuzzing import market
 from vostok_pipelines.sources.common import SourceFile
-from vostok_pipelines.sources.formats import FORMATS, read_file
+from vostok_pipelines.sources.formats import FORMATS
+from vostok_pipelines.sources.reading import read_file
 path, format_, instrument = sys.argv[1:]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 kind = FORMATS[format_].holds or "trades"

@@ -17,8 +17,9 @@ from vostok_core.errors import SourceFormatError, UsageError
 from vostok_core.market.instrument import Instrument
 from vostok_pipelines.landing import check_request
 from vostok_pipelines.sources.common import PLAIN, Notation, Source, SourceFile
-from vostok_pipelines.sources.formats import FORMATS, read_file
+from vostok_pipelines.sources.formats import FORMATS
 from vostok_pipelines.sources.generic import parse_columns
+from vostok_pipelines.sources.reading import read_file
 
 FOLDERS = ("ticks", "book", "bars")
 SAYS = ("expected", "should", "has no column", "this is not", "no taker side")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from vostok.cli.command import command
-from vostok.cli.making import materialize_landed, spoken_days
+from vostok.cli.making import compare_landed, materialize_landed, spoken_days
 from vostok.cli.output import Format, print_frame, warn_of_unusable
 from vostok.context import Context
 from vostok_core.errors import SourceFormatError, UsageError
@@ -123,6 +123,9 @@ def ingest(
     whole partition or none. What is odd about a day (gaps, duplicates, disorder) is in the table
     `quality`, and bars that it touches are marked invalid.
 
+    Klines of an instrument that has ticks (--kind klines) are only held against its bars, minute by
+    minute, whenever the bars of a day are built.
+
     A day without a file is a hole, since the file may only be late: history ends before it and
     begins anew after it. Where the exchange has none, say so with --absent: the day is then an
     outage, and history goes on. A file that comes after all takes the place of that word.
@@ -137,6 +140,8 @@ def ingest(
         --format binance-aggtrades
       vostok ingest export.csv --instrument kraken.spot.EOS-USD --format csv \\
         --separator ";" --decimal , --columns ts=date,qty=amount,side=type --sides bid/ask
+      vostok ingest BTCUSDT-1m-2025-01-06.zip --instrument binance.spot.BTC-USDT \\
+        --format binance-klines
       vostok ingest mended.csv --instrument kraken.spot.EOS-USD --format kraken-trades --replace
       vostok ingest --instrument binance.spot.BTC-USDT --absent 2025-01-07 \\
         --absent 2025-02-01..2025-02-03
@@ -184,8 +189,10 @@ def ingest(
     notation = notation_of(separator, decimal, encoding, skip_lines, sides)
     if kind is None and source in _MAPPED:
         kind = "klines" if chosen.tick == "none" else "trades"
+    holds = None
     if source is not None:
-        check_request(chosen, source, kind, mapping, notation)
+        holds = check_request(chosen, source, kind, mapping, notation)
+    second_view = holds == "klines" and chosen.tick != "none"
     for file in files:
         look(file, source, encoding)
     if not land_only:
@@ -215,8 +222,13 @@ def ingest(
         land_absent(lake, chosen, day, replace=replace)
     if without_file:
         typer.echo(f"noted as absent: {spoken_days(without_file)}")
-        landed.update(without_file)
-    if landed and not land_only:
+    if land_only:
+        return
+    if second_view:
+        compare_landed(launcher, chosen, sorted(landed))
+        landed.clear()
+    landed.update(without_file)
+    if landed:
         materialize_landed(launcher, chosen, sorted(landed))
 
 

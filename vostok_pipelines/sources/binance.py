@@ -17,7 +17,7 @@ _AGG_FIELDS = (
     Field("qty", pl.Float64, ("quantity", "q")),
     Field("first_trade_id", pl.Int64, ("first_id", "f")),
     Field("last_trade_id", pl.Int64, ("last_id", "l")),
-    Field("time", pl.Int64, ("transact_time", "timestamp", "T")),
+    Field("time", pl.Int64, ("transact_time", "timestamp", "T"), is_time=True),
     Field("is_buyer_maker", pl.Boolean, ("m",)),
 )
 _BEST = Field("best_match", pl.Boolean, ("is_best_match", "M"))
@@ -31,7 +31,7 @@ _TRADE_FIELDS = (
     Field("price", pl.Float64),
     Field("qty", pl.Float64, ("quantity",)),
     Field("quote_qty", pl.Float64, ("quote_quantity",)),
-    Field("time", pl.Int64, ("timestamp",)),
+    Field("time", pl.Int64, ("timestamp",), is_time=True),
     Field("is_buyer_maker", pl.Boolean),
 )
 TRADES = (

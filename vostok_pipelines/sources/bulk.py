@@ -20,7 +20,7 @@ from vostok_pipelines.sources.common import Field, Layout, Source, SourceFile, p
 from vostok_pipelines.sources.frames import decimal_times, klines_frame, require_positive
 
 _FIELDS = (
-    Field("time", pl.String, ("timestamp",)),
+    Field("time", pl.String, ("timestamp",), is_time=True),
     Field("price", pl.Float64),
     Field("qty", pl.Float64, ("volume", "amount")),
 )

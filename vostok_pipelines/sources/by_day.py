@@ -43,6 +43,7 @@ class Content:
         days: The UTC days that have some, in order; a bar belongs to the day it opens on.
         warnings: What a person should know about it.
         interval: Interval of klines; none for trades.
+        written: How it is written, as far as its reader tells.
         of: The rows of each of some days, in order of days; of one without rows an empty frame.
     """
 
@@ -50,6 +51,7 @@ class Content:
     days: tuple[date, ...]
     warnings: tuple[str, ...]
     interval: str | None
+    written: str
     of: Callable[[Collection[date]], _Frames]
 
 
@@ -126,18 +128,18 @@ class _Small:
 
     def read(self, reader: Reader) -> Content:
         content = reader(self._source)
-        return _held(by_day(content), content.warnings, content.interval)
+        return _held(content)
 
 
-def _held(
-    found: dict[date, pl.DataFrame], warnings: tuple[str, ...], interval: str | None
-) -> Content:
+def _held(content: Source) -> Content:
+    found = by_day(content)
     nothing = next(iter(found.values())).clear()
     return Content(
         rows=sum(rows.height for rows in found.values()),
         days=tuple(found),
-        warnings=warnings,
-        interval=interval,
+        warnings=content.warnings,
+        interval=content.interval,
+        written=content.written,
         of=lambda wanted: ((day, found.get(day, nothing)) for day in sorted(wanted)),
     )
 
@@ -158,21 +160,24 @@ class _Large:
         warnings: dict[str, None] = {}
         held: list[Source] = []  # as long as all rows are of one day, they need not be read again
         nothing = pl.DataFrame()
+        written = ""
         for block in self._blocks():
             content = reader(block)
             nothing = content.frame.clear()
+            written = written or content.written  # of the block that holds the header
             warnings |= dict.fromkeys(content.warnings)
             found = by_day(content)
             counts.update({day: rows.height for day, rows in found.items()})
             held = [*held, content] if len(counts) == 1 else []
         if held:
             frame = pl.concat([content.frame for content in held])
-            return _held(by_day(Source(frame)), tuple(warnings), None)
+            return _held(Source(frame, tuple(warnings), written=written))
         return Content(
             rows=counts.total(),
             days=tuple(sorted(counts)),
             warnings=tuple(warnings),
             interval=None,
+            written=written,
             of=lambda wanted: self._give_out(reader, counts, wanted, nothing),
         )
 

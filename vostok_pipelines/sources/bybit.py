@@ -24,7 +24,7 @@ from vostok_pipelines.sources.frames import (
 from vostok_pipelines.sources.instruments import require_symbol
 
 _DERIVATIVES = (
-    Field("timestamp", pl.String),
+    Field("timestamp", pl.String, is_time=True),
     Field("symbol", pl.String),
     Field("side", pl.String),
     Field("qty", pl.Float64, ("size",)),
@@ -37,7 +37,7 @@ _DERIVATIVES = (
 )
 _SPOT = (
     Field("id", pl.Int64),
-    Field("timestamp", pl.Int64),
+    Field("timestamp", pl.Int64, is_time=True),
     Field("price", pl.Float64),
     Field("qty", pl.Float64, ("volume",)),
     Field("side", pl.String),

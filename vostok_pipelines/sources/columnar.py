@@ -6,9 +6,9 @@ can have come text, whole numbers, doubles, times and booleans.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
@@ -108,6 +108,42 @@ def _table(source: SourceFile, data: bytes, container: str, chosen: Mapping[str,
     with opener(pa.BufferReader(data)) as file:
         _require_names(source, file.schema.names, wanted)
         return file.read_all().select(wanted)
+
+
+def columns_of(
+    source: SourceFile, container: str, time: str
+) -> tuple[list[tuple[str, str]], object]:
+    """What the columns of a file are, and the first value of one of them.
+
+    Args:
+        source: A file that has been read.
+        container: What it is, `parquet` or `feather`.
+        time: A column; one of times that know their unit, or that isn't there, has no first value.
+
+    Returns:
+        Name and type of each column, and the value or None.
+    """
+    data = source.unpacked()
+    if container == "parquet":
+        file = pq.ParquetFile(pa.BufferReader(data))
+        schema = file.schema_arrow
+        batches = file.iter_batches(1, columns=[time])
+    else:
+        opener = pa.ipc.open_file if data.startswith(b"ARROW1") else pa.ipc.open_stream
+        stream = opener(pa.BufferReader(data))
+        schema = stream.schema
+        batches = _batches(stream)
+    types = [(field.name, str(field.type)) for field in schema]
+    if time not in schema.names or pa.types.is_temporal(schema.field(time).type):
+        return types, None
+    return types, next(batch.column(time)[0].as_py() for batch in batches if batch.num_rows)
+
+
+def _batches(stream: pa.RecordBatchFileReader | pa.RecordBatchStreamReader) -> Iterator[Any]:
+    if isinstance(stream, pa.RecordBatchStreamReader):
+        yield from stream
+    else:
+        yield from (stream.get_batch(k) for k in range(stream.num_record_batches))
 
 
 def _require_names(source: SourceFile, names: list[str], wanted: list[str]) -> None:

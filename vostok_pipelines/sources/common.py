@@ -43,8 +43,10 @@ class Source:
         frame: Rows of the table `raw_trades` or `raw_klines`, in the order of the file.
         warnings: What a person should know about it.
         interval: Interval of klines; none for trades.
+        written: How the file is written (`sources.style`); empty where nobody has told.
     """
 
     frame: pl.DataFrame
     warnings: tuple[str, ...] = ()
     interval: str | None = None
+    written: str = ""

@@ -28,12 +28,14 @@ class Field:
         dtype: What its values are parsed into.
         aliases: Other names.
         wanted: Whether anybody looks at its values; those of a column of text are not kept if not.
+        is_time: Whether it is the time of a row.
     """
 
     name: str
     dtype: Any
     aliases: tuple[str, ...] = ()
     wanted: bool = True
+    is_time: bool = False
 
     def is_called(self, text: str) -> bool:
         """Whether a header means this column; a slash may part its name from another tongue's."""
@@ -58,6 +60,11 @@ class Layout:
     @property
     def shown(self) -> str:
         return ",".join(field.name for field in self.fields)
+
+    @property
+    def time_field(self) -> int | None:
+        """The place of the time in a line, from 0; none if there is no time."""
+        return next((k for k, field in enumerate(self.fields) if field.is_time), None)
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,7 @@ def first_line(source: SourceFile, notation: Notation = PLAIN) -> list[str]:
             where=source.path,
             hint="check --skip-lines",
         )
-    return [field.strip() for field in _fields(lines[-1], notation.separator)]
+    return [field.strip() for field in fields_of(lines[-1], notation.separator)]
 
 
 def parse(source: SourceFile, layouts: Sequence[Layout]) -> Delimited:
@@ -133,7 +140,7 @@ def parse(source: SourceFile, layouts: Sequence[Layout]) -> Delimited:
             where=source.path,
             hint=f"this is not {layouts[0].name}: name the right --format (docs/sources.md)",
         )
-    header = at == 1 and (layout.has_header or not _is_number(first[0]))
+    header = at == 1 and (layout.has_header or not is_number(first[0]))
     if header:
         for k, (field, name) in enumerate(zip(layout.fields, first, strict=True), start=1):
             if not field.is_called(name):
@@ -268,7 +275,7 @@ def _first_misfit(
 def _why(line: str, layout: Layout, notation: Notation) -> str:
     if len(line) > LONGEST:
         return f"it has {len(line)} characters"
-    texts = _fields(line, notation.separator)
+    texts = fields_of(line, notation.separator)
     if len(texts) != len(layout.fields):
         return f"found {len(texts)} columns, expected {len(layout.fields)}"
     for field, text in zip(layout.fields, texts, strict=True):
@@ -291,11 +298,11 @@ def _reads_as(text: str, dtype: Any, notation: Notation) -> bool:
         return whole is not None and -(2**63) <= int(text) < 2**63
     if dtype == pl.Float64:
         plain = re.fullmatch(_COMMA, text) is not None if notation.decimal == "," else True
-        return plain and text == text.rstrip() and _is_number(text.replace(notation.decimal, "."))
+        return plain and text == text.rstrip() and is_number(text.replace(notation.decimal, "."))
     return dtype != pl.Boolean or text.lower() in ("true", "false")
 
 
-def _fields(line: str, separator: str) -> list[str]:
+def fields_of(line: str, separator: str) -> list[str]:
     """The fields of a line; quotes around them belong to none."""
     if '"' not in line:
         return line.split(separator)
@@ -305,7 +312,7 @@ def _fields(line: str, separator: str) -> list[str]:
         return line.split(separator)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
     return re.fullmatch(r"[ \t]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text, re.ASCII) is not None
 
 

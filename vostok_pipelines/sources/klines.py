@@ -15,7 +15,7 @@ from vostok_pipelines.sources.frames import UNITS, klines_frame, unit_of, whole_
 BINANCE = Layout(
     "Binance klines",
     (
-        Field("open_time", pl.Int64),
+        Field("open_time", pl.Int64, is_time=True),
         Field("open", pl.Float64),
         Field("high", pl.Float64),
         Field("low", pl.Float64),
@@ -33,7 +33,7 @@ BINANCE = Layout(
 KRAKEN = Layout(
     "Kraken's OHLCVT",
     (
-        Field("open_time", pl.Int64, ("timestamp", "time")),
+        Field("open_time", pl.Int64, ("timestamp", "time"), is_time=True),
         Field("open", pl.Float64),
         Field("high", pl.Float64),
         Field("low", pl.Float64),

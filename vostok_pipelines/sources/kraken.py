@@ -16,7 +16,7 @@ from vostok_pipelines.sources.frames import decimal_times, trades_without_ids
 TRADES = Layout(
     "Kraken trades",
     (
-        Field("time", pl.String, ("timestamp",)),
+        Field("time", pl.String, ("timestamp",), is_time=True),
         Field("price", pl.Float64),
         Field("qty", pl.Float64, ("volume", "amount")),
         Field("side", pl.String, ("buy_or_sell", "type", "buy/sell")),

@@ -23,8 +23,9 @@ from vostok_pipelines.sources import klines
 from vostok_pipelines.sources.by_day import Content, opened
 from vostok_pipelines.sources.common import Source
 from vostok_pipelines.sources.days import BadDay, Day, Known
-from vostok_pipelines.sources.formats import FORMATS, read_file
+from vostok_pipelines.sources.formats import FORMATS
 from vostok_pipelines.sources.layout import SUFFIXES, Series
+from vostok_pipelines.sources.reading import read_file
 
 _FORMATS = {
     "agg_trade": "binance-aggtrades",
@@ -158,4 +159,5 @@ def _day_by_day(
         if content is None or day not in wanted:
             yield day, None
         else:
-            yield day, Source(next(rows)[1], content.warnings, content.interval)
+            frame = next(rows)[1]
+            yield day, Source(frame, content.warnings, content.interval, content.written)

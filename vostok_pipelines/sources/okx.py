@@ -22,7 +22,7 @@ _ID = Field("trade_id", pl.Int64)
 _SIDE = Field("side", pl.String)
 _QTY = Field("qty", pl.Float64, ("size",))
 _PRICE = Field("price", pl.Float64)
-_TIME = Field("created_time", pl.Int64)
+_TIME = Field("created_time", pl.Int64, is_time=True)
 _NAMED = (Field("instrument_name", pl.String), _ID, _SIDE, _PRICE, _QTY, _TIME)
 TRADES = (
     Layout("OKX's trades", (_ID, _SIDE, _QTY, _PRICE, _TIME), has_header=True),

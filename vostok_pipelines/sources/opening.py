@@ -177,5 +177,11 @@ class SourceFile:
             SourceFormatError: This is no text, or a line is too long to be a header.
         """
         begun = self.blocks(encoding, size=_FIRST)
-        found = next(begun).text.split(b"\n", count)[:count]
-        return [line.decode("utf-8", "replace").rstrip("\r") for line in found]
+        text = next(begun).text
+        end = -1
+        for _ in range(count):
+            end = text.find(b"\n", end + 1)
+            if end < 0:
+                end = len(text)
+                break
+        return [line.decode("utf-8", "replace").rstrip("\r") for line in text[:end].split(b"\n")]

@@ -31,7 +31,7 @@ TRADES = Layout(
     (
         Field("exchange", pl.String),
         Field("symbol", pl.String),
-        Field("timestamp", pl.Int64),
+        Field("timestamp", pl.Int64, is_time=True),
         Field("local_timestamp", pl.Int64),
         Field("id", pl.String),
         Field("side", pl.String),
