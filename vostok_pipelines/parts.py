@@ -131,7 +131,7 @@ def write_part(
     keys, name = keys_of(instrument, holds, day), part_name(sha256)
     parts = lake.parts(TABLES[holds], **keys)
     used = parts_in_use(parts)
-    content = hash_frame(rows)
+    content = hash_frame(rows) if used else ""
     same = _same(used, name, content)
     if replaces and len(used) > 1:
         same = None

@@ -17,9 +17,9 @@ from vostok_core.market.days import CODE_VERSION, parts_in_use
 from vostok_core.market.drift import WRITTEN
 from vostok_core.market.instrument import Instrument, InstrumentId
 from vostok_core.market.merging import merge_day
-from vostok_core.times import DAY, MILLISECOND, MINUTE, day_start
+from vostok_core.times import DAY, MILLISECOND, MINUTE, day_start, utc
 from vostok_pipelines.landing import land
-from vostok_pipelines.sources.common import SourceFile
+from vostok_pipelines.sources.common import Notation, SourceFile
 from vostok_pipelines.sources.style import style
 
 ITEM = Instrument(
@@ -155,6 +155,11 @@ def test_klines_of_an_instrument_without_ticks_are_looked_at_too(lake, tmp_path)
          "columns time,price,amount,type, time in text, buy/sell"),
         ("9,Sell,1,2,1700000000000\n", "csv", {"ts": "5"},
          "5 columns without a header, time in milliseconds, Buy/Sell"),
+        ("trade_id,side,size,price,created_time\n7,buy,0.1,35910.6,1700239042832\n", "okx-trades",
+         None, "columns trade_id,side,size,price,created_time, time in milliseconds, buy/sell"),
+        ("timestamp,symbol,side,size,price,a,b,c,d,e\n1696982287.49,FXSUSDT,Sell,1,5,,,,,\n",
+         "bybit-trades", None,
+         "columns timestamp,symbol,side,size,price,a,b,c,d,e, time in decimal seconds, Buy/Sell"),
         # An id that looks like a time is none.
         ("1525721451,1,1,1,1525721451000,true,true\n", "binance-trades", None,
          "7 columns without a header, time in milliseconds, true/false, true/false"),
@@ -166,11 +171,25 @@ def test_how_a_file_is_written_is_told_from_its_head(tmp_path, text, format_, co
     assert style(SourceFile.open(path), format_, columns) == told
 
 
+def test_what_was_declared_of_a_file_is_heeded(tmp_path):
+    path = tmp_path / "file.csv"
+    path.write_bytes("report\n1525721451,5;8514,3;0,1;Kauf\n".encode("utf-16-le"))
+    notation = Notation(";", ",", "utf-16-le", 1, ("Kauf", "Verkauf"))
+    told = style(SourceFile.open(path), "csv", {"ts": "1"}, notation)
+    assert told == "4 columns without a header, time in decimal seconds, Kauf/Verkauf"
+
+
 def test_a_parquet_file_is_told_by_its_columns_and_types(tmp_path):
     path = tmp_path / "file.parquet"
     pl.DataFrame({"ts_ms": [1_700_000_000_000], "open": [1.0]}).write_parquet(path)
     told = style(SourceFile.open(path), "parquet", {"ts": "ts_ms"})
     assert told == "columns ts_ms:int64,open:double, time in milliseconds"
+    pl.DataFrame({"ts_ms": [1_700_000_000_000], "open": [1.0]}).write_ipc(path)
+    assert style(SourceFile.open(path), "feather", {"ts": "ts_ms"}) == told
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert style(SourceFile.open(path), "feather", {"ts": "ts_ms"}) == told
+    pl.DataFrame({"ts": [utc(0)], "open": [1.0]}).write_ipc_stream(path)
+    assert style(SourceFile.open(path), "feather") == "columns ts:timestamp[us, tz=UTC],open:double"
     pl.DataFrame({"ts": [1.0], "open": [1.0]}).write_parquet(path)
     assert style(SourceFile.open(path), "parquet") == (
         "columns ts:double,open:double, time in decimal an unknown unit"

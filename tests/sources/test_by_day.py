@@ -55,7 +55,8 @@ def read(path: Path, wanted: list[date] | None = None) -> dict[date, pl.DataFram
     size=st.integers(250, 2_000),
     header=st.booleans(),
     ending=st.sampled_from(["\n", "\r\n"]),
-    packing=st.sampled_from(["csv", "zip", "csv.gz"]),
+    packing=st.sampled_from(["csv", "zip", "csv.gz", "csv.zst", "csv.xz"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
     last_newline=st.booleans(),
 )
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -67,6 +68,7 @@ def test_blocks_give_the_days_that_the_whole_file_gives(
     header: bool,
     ending: str,
     packing: str,
+    encoding: str,
     last_newline: bool,
 ) -> None:
     """Also where times step back, over midnight even, and where lines end anyhow."""
@@ -79,7 +81,8 @@ def test_blocks_give_the_days_that_the_whole_file_gives(
         lines.insert(0, "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,"
                         "is_buyer_maker,is_best_match")  # fmt: skip
     path = tmp_path / f"file.{packing}"
-    path.write_bytes(packed(ending.join(lines) + ending * last_newline, packing))
+    text = ending.join(lines) + ending * last_newline
+    path.write_bytes(packed(text.encode(encoding), packing))
     expected = whole(path)
     with blocks_of(size):
         found = read(path)

@@ -181,11 +181,9 @@ def parse_as(
 def _joined(frames: list[pl.DataFrame]) -> pl.DataFrame:
     """One frame of several, in one piece; the list is emptied so that a column lives twice only
     while it is copied."""
-    columns: list[pl.Series] = []
-    for name in frames[0].columns:
-        columns.append(pl.concat([frame[name] for frame in frames], rechunk=True))
-        frames[:] = [frame.drop(name) for frame in frames]
-    return pl.DataFrame(columns)
+    parts = {name: [frame[name] for frame in frames] for name in frames[0].columns}
+    frames.clear()
+    return pl.DataFrame([pl.concat(parts.pop(name), rechunk=True) for name in list(parts)])
 
 
 def _rows(

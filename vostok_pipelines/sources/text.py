@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from vostok_core.errors import SourceFormatError, UsageError
 from vostok_pipelines.sources.packed import peek, pieces
 
@@ -25,6 +27,8 @@ LONGEST = 1 << 20
 """A line longer than this is refused: no layout comes near it."""
 
 _HEAD = 4096
+_NEWLINE = ord("\n")
+_CACHED = 1 << 17  # bytes that a cache holds
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16's, which it begins with
@@ -89,7 +93,7 @@ def blocks(
         length += len(piece)
         if length < size:
             continue
-        body, rest = _cut(b"".join(held))
+        body, rest = _cut_last(held)
         held, length = [rest], len(rest)
         if body:
             yield (block := _block(body, line, path))
@@ -103,6 +107,16 @@ def blocks(
         raise _too_long(line, path)
     elif line == first:
         raise SourceFormatError("the file is empty", where=path, hint="download it again")
+
+
+def _cut_last(held: list[bytes]) -> tuple[bytes, bytes]:
+    """`_cut` of pieces put together, which copies them once where the last has a line's end."""
+    last = held[-1]
+    newline = last.rfind(b"\n")
+    end = newline - 1 if last[newline - 1 : newline] == b"\r" else newline
+    if end < 1 or last[end - 1 : end].isspace():
+        return _cut(b"".join(held))
+    return b"".join([*held[:-1], last[:end]]), last[newline + 1 :]
 
 
 def _cut(text: bytes, *, last: bool = False) -> tuple[bytes, bytes]:
@@ -145,7 +159,17 @@ def _block(body: bytes, line: int, path: Path) -> Block:
         )
     if len(body) > LONGEST and body.find(b"\n", 0, LONGEST) < 0:
         raise _too_long(line, path)
-    return Block(body, line, body.count(b"\n") + 1)
+    return Block(body, line, _newlines(body) + 1)
+
+
+def _newlines(body: bytes) -> int:
+    """`body.count`, several times as fast where lines have some tens of bytes."""
+    letters = np.frombuffer(body, np.uint8)
+    counts = (
+        np.count_nonzero(letters[at : at + _CACHED] == _NEWLINE)
+        for at in range(0, letters.size, _CACHED)
+    )
+    return int(sum(counts))
 
 
 def _too_long(line: int, path: Path) -> SourceFormatError:
