@@ -16,7 +16,7 @@ from vostok.cli.data import Source, notation_of, source_files
 from vostok_core.errors import UsageError
 from vostok_core.lake.store import Lake
 from vostok_pipelines.sources.common import PLAIN, Notation
-from vostok_pipelines.sources.formats import FORMATS
+from vostok_pipelines.sources.formats import FORMATS, OF_OTHER_TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTRUMENT = "binance.spot.BTC-USDT"
@@ -25,7 +25,7 @@ MAP = ("--format", "csv", "--columns", "ts=Datum,price=Kurs,qty=Menge,side=Art,i
 
 
 def test_the_command_knows_every_format_that_is_read() -> None:
-    assert get_args(Source) == tuple(FORMATS)
+    assert set(get_args(Source)) == {*FORMATS, *OF_OTHER_TABLES}
 
 
 def test_commands_of_the_docs_parse() -> None:
@@ -79,7 +79,6 @@ def test_a_zip_by_name_that_is_a_csv_by_content_is_read(folder: Path, agg_trades
         (("--encoding", "klingon"), "no encoding is called 'klingon'"),
         (("--sides", "buy"), "'buy' names one side"),
         (("--skip-lines", "-1"), "no lines before the first"),
-        (("--format", "kraken-ohlcvt"), "has ticks, and its bars are built from them"),
         (("--format", "okx-trades"), "are of another exchange than binance.spot.BTC-USDT"),
         (("--format", "kraken-trades"), "declared as agg_trade, and kraken-trades files hold"),
         (("--format", "binance-aggtrades", "--sides", "b/s"), "known how binance-aggtrades files"),

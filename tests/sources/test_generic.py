@@ -91,8 +91,8 @@ def test_any_declared_notation_is_read_to_the_last_bit(
     read = generic.read(opened(data), "csv", "trades", columns, notation)
 
     assert rows_of(read.frame) == [
-        (trade_id, NOW + micros, float(price), float(qty), sell, None, None, row)
-        for row, (trade_id, price, qty, sell, micros) in enumerate(rows)
+        (trade_id, NOW + micros, float(price), float(qty), sell, None, None, None)
+        for trade_id, price, qty, sell, micros in rows
     ]
     validate(table("raw_trades"), read.frame, "test")
 
@@ -176,7 +176,7 @@ def test_columnar_files_are_read_whatever_types_their_columns_have(
     read = generic.read(opened(data), name, "trades", columns)
 
     assert rows_of(read.frame) == [
-        (ids[row], times[row], float(price), float(price), sold[row], None, None, row)
+        (ids[row], times[row], float(price), float(price), sold[row], None, None, None)
         for row, price in enumerate(prices)
     ]
     validate(table("raw_trades"), read.frame, "test")
@@ -223,7 +223,6 @@ def test_a_file_that_runs_backwards_is_read_from_its_end(lines, turned):
     read = generic.read(opened(text.encode()), "csv", "trades", {})
     prices = [float(line.partition(",")[2]) for line in lines]
     assert read.frame["price"].to_list() == (prices[::-1] if turned else prices)
-    assert read.frame["row"].to_list() == list(range(len(lines)))
     assert any("from the newest to the oldest" in said for said in read.warnings) == turned
     with_ids = generic.read(
         opened(text.encode()), "csv", "trades", {"id": "price"} | {"price": "ts"}

@@ -8,7 +8,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from vostok_core.errors import UsageError
 from vostok_core.lake.store import Lake
 from vostok_core.market.days import bars_day, klines_day, ticks_day
 from vostok_pipelines.landing import land
@@ -84,6 +83,10 @@ def test_overlapping_files_of_trades_without_ids_make_the_ticks_of_their_union(
 
 
 def test_a_bulk_file_is_not_taken_for_ticks(lake: Lake, instrument, tmp_path: Path) -> None:
-    path = written(tmp_path / "XBTUSD.csv", ["1672531436,90.54,1.1"])
-    with pytest.raises(UsageError, match="has ticks, and its bars are built from them"):
-        land(lake, path, instrument("kraken.spot.BTC-USD"), "kraken-bulk")
+    """Of an instrument with ticks, what is made of it is a second view."""
+    lines = [f"{1_672_531_200 + 30 * k},90.54,1.1" for k in range(20)]
+    path = written(tmp_path / "XBTUSD.csv", lines)
+    market = instrument("kraken.spot.BTC-USD")
+    assert land(lake, path, market, "kraken-bulk").kind == "klines"
+    assert lake.days("raw_trades", instrument=str(market.id)) == []
+    assert lake.days("raw_klines", instrument=str(market.id), interval="1m") != []
