@@ -39,6 +39,7 @@ def test_commands_of_the_docs_parse() -> None:
             assert ingest.make_context("vostok", words[1:]).args == [], words
 
 
+@pytest.mark.long
 def test_a_table_of_another_country_becomes_bars(folder: Path, vostok) -> None:
     """Tabs, decimal commas, an encoding, a line before the header, words for sides; and gzip."""
     lines = ["Börse: irgendeine", "Nr\tDatum\tKurs\tMenge\tArt"]

@@ -41,7 +41,7 @@ def rows_of(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
     return frame.with_columns(pl.col("ts").to_physical()).rows()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     rows=st.lists(ROW, min_size=1, max_size=12),
     separator=st.sampled_from([",", ";", "\t", "|", ":", " "]),
@@ -139,7 +139,7 @@ MAKERS = {
 
 @pytest.mark.parametrize("time", TIMES)
 @pytest.mark.parametrize("number", NUMBERS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(
     rows=st.lists(
         st.tuples(

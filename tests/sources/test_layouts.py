@@ -277,9 +277,21 @@ def read_back(text: str, names: Iterable[str], *, header: bool) -> Iterator[Row]
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_a_layout_of_trades_is_read_to_the_last_bit(packed, instrument, name, data):
+    must_be_read_exactly(packed, instrument, name, data)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", CASES)
+@settings(max_examples=500, deadline=None)
+@given(data=st.data())
+def test_many_files_of_a_layout_are_read_to_the_last_bit(packed, instrument, name, data):
+    must_be_read_exactly(packed, instrument, name, data)
+
+
+def must_be_read_exactly(packed, instrument, name, data):
     format_, case = CASES[name]
     rows = data.draw(st.lists(st.fixed_dictionaries(case.columns), min_size=1, max_size=15))
     header = FORMATS[format_].layouts[0].has_header or data.draw(st.booleans(), label="header")
@@ -301,7 +313,7 @@ def test_a_layout_of_trades_is_read_to_the_last_bit(packed, instrument, name, da
     validate(table("raw_trades"), read.frame, "test")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     opens=st.lists(st.integers(0, 10_000), min_size=2, max_size=12, unique=True),
     data=st.data(),
@@ -357,7 +369,7 @@ def minutes_of(trades: list[tuple[int, str, str]], start: int) -> list[tuple[Any
 
 
 @pytest.mark.parametrize("format_", ["kraken-bulk", "bitcoincharts"])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(trades=BULK, hour=st.sampled_from([0, 12, 23]))
 def test_trades_without_a_side_become_klines_by_the_sums_in_order(
     instrument, format_, trades, hour

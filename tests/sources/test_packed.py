@@ -17,7 +17,7 @@ from vostok_pipelines.sources import packed as packing
 from vostok_pipelines.sources.packed import pieces
 
 PACKINGS = ["zip", "csv.gz", "csv.zst", "csv.bz2", "csv.xz", "zip of gz", "gz of gz"]
-TEXT = b"".join(b"%d,1.5,0.25,buy\n" % k for k in range(60_000))
+TEXT = b"".join(b"%d,1.5,0.25,buy\n" % k for k in range(20_000))
 
 
 def unpacked(data: bytes) -> bytes:

@@ -7,6 +7,8 @@ klines (`bulk`).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 
 from vostok_core.errors import SourceFormatError
@@ -42,5 +44,7 @@ def read_trades(source: SourceFile) -> Source:
     parsed = parse(source, (TRADES,))
     parsed.require(pl.col("side").is_in(["b", "s"]), "side", "b or s")
     parsed.require(pl.col("order_type").is_in(["m", "l"]), "order_type", "m or l")
-    ts = decimal_times(parsed, "time")
-    return trades_without_ids(parsed, ts, buyer_maker=pl.col("side") == "s")
+    # What has been looked at is let go before the times take several times their memory.
+    sold = parsed.frame["side"] == "s"
+    parsed = replace(parsed, frame=parsed.frame.select("time", "price", "qty"))
+    return trades_without_ids(parsed, decimal_times(parsed, "time"), buyer_maker=sold)
