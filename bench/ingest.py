@@ -85,8 +85,7 @@ def by_vostok(path: Path, out: Path) -> None:
     """What a run of the assets `landed`, `ticks` and `quality` does with a day."""
     lake = Lake.open(out / "lake")
     day = date.fromisoformat(path.stem[-10:])
-    ((_, landed),) = land_days(lake, Mirror(path.parents[5]), INSTRUMENT, [day])
-    assert landed is True
+    assert list(land_days(lake, Mirror(path.parents[5]), INSTRUMENT, [day])) == [(day, True)]
     merge_day(lake, INSTRUMENT, day)
 
 
@@ -215,6 +214,7 @@ def speed(root: Path, trades: int, repeats: int) -> dict[str, float]:
         for way in WAYS:
             found[way].append(run(way, [small, *rest]))
     seconds = {way: median(each["seconds"] for each in runs) for way, runs in found.items()}
+    rows = sum(pl.scan_parquet(p).select(pl.len()).collect().item() for p in [])
     zipped = sum(path.stat().st_size for path in rest)
     print(f"two days of some {trades:,} trades, one core, median of {repeats}\n")
     print(
@@ -229,6 +229,7 @@ def speed(root: Path, trades: int, repeats: int) -> dict[str, float]:
             f"{way:10}{seconds[way] / 2:10.3f}{seconds[way] / seconds['unzip']:18.2f}"
             f"{seconds[way] / seconds['vostok']:14.2f}{peak:8.0f}{share:>12}"
         )
+    del rows
     return seconds
 
 

@@ -185,3 +185,38 @@ def test_unknown_gate_profile_lists_the_known_ones(tmp_path: Path) -> None:
     assert settings.gate("standard").confidence == 0.95
     with pytest.raises(UnknownName, match="known: standard"):
         settings.gate("x")
+
+
+def test_a_reference_is_another_instrument_and_its_bounds_are_in_order(tmp_path: Path) -> None:
+    other = INSTRUMENT.replace("binance", "kraken")
+    named = other + 'reference = "binance.spot.BTC-USDT"\n'
+    found = load_settings(written(tmp_path, INSTRUMENT + named))
+    kraken = found.instruments["kraken.spot.BTC-USDT"]
+    assert kraken.reference == "binance.spot.BTC-USDT"
+    assert kraken.reference_bps == (15.0, 50.0)
+    bounded = load_settings(written(tmp_path, INSTRUMENT + named + "reference_bps = [2, 30.5]\n"))
+    assert bounded.instruments["kraken.spot.BTC-USDT"].reference_bps == (2.0, 30.5)
+    # It is nothing that data are made by.
+    assert found.universe == load_settings(written(tmp_path, INSTRUMENT + other)).universe
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('reference = "binance.spot.BTC-USDC"', "did you mean binance.spot.BTC-USDT"),
+        ('reference = "kraken.spot.BTC-USDT"', "is itself"),
+        ("reference_bps = [1, 2]", "reference_bps and no reference"),
+        ('reference = "binance.spot.BTC-USDT"\nreference_bps = [0, 2]', "above 0"),
+        ('reference = "binance.spot.BTC-USDT"\nreference_bps = [3, 2]', "not above the percentile"),
+        ('reference = "binance.spot.BTC-USDT"\nreference_bps = [3]', "reference_bps"),
+        ('reference = "binance.spot.BTC-USDT"\nreference_bps = 3', "reference_bps"),
+        ('reference = "binance.spot.BTC-USDT"\nreference_bps = [1, inf]', "above 0"),
+    ],
+)
+def test_a_reference_that_cannot_be_meant_is_told(tmp_path: Path, line: str, message: str) -> None:
+    text = INSTRUMENT + INSTRUMENT.replace("binance", "kraken") + line + "\n"
+    with pytest.raises(SettingsError) as caught:
+        load_settings(written(tmp_path, text))
+    assert message in str(caught.value)
+    assert "kraken.spot.BTC-USDT" in str(caught.value)
+    assert caught.value.hint

@@ -11,6 +11,7 @@
     │   ├── SchemaViolation          rows that a table refuses
     │   ├── MissingPartition         a partition that should have been written before
     │   ├── StalePartition           a partition made by other code or rules than are now in force
+    │   ├── UnfitDay                 a day of market data that training would be poisoned by
     │   ├── NotYetKnowable           a result that needs data from after the newest there is
     │   ├── CorruptPartition         a file in the lake that doesn't read or doesn't match its hash
     │   ├── ScorerError              a sentiment scorer that fails or answers nonsense
@@ -121,6 +122,10 @@ class MissingPartition(DataError):
 
 class StalePartition(DataError):
     """A partition made by other code or rules, or of other data, than are now in force."""
+
+
+class UnfitDay(DataError):
+    """A day of market data is wrong in a way that no bar would be marked invalid for."""
 
 
 class NotYetKnowable(DataError):

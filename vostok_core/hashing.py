@@ -45,10 +45,10 @@ def hash_frame(frame: pl.DataFrame) -> str:
             digest.update(np.packbits(series.is_null().to_numpy()).tobytes())
         if series.dtype == pl.String:
             lengths = series.str.len_bytes().fill_null(0).to_numpy()
-            digest.update(np.ascontiguousarray(lengths).tobytes())
+            digest.update(np.ascontiguousarray(lengths).data)
             digest.update("".join(series.fill_null("").to_list()).encode())
             continue
         physical = series.to_physical()
         filled = physical.fill_null(False if physical.dtype == pl.Boolean else 0)
-        digest.update(np.ascontiguousarray(filled.to_numpy()).tobytes())
+        digest.update(np.ascontiguousarray(filled.to_numpy()).data)
     return digest.hexdigest()

@@ -6,6 +6,7 @@ mapping that the caller passes (the environment, in practice: this package reads
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -230,8 +231,23 @@ class InstrumentSettings(Section):
     quantity_step: Decimal = Field(gt=0, description="smallest quantity step")
     min_notional: Decimal = Field(Decimal(0), ge=0, description="least worth of an order, in quote")
     max_silence: str = Field("1h", description="longest time without a trade that is no outage")
+    reference: str | None = Field(
+        None, description="instrument of another venue that its closes are held against"
+    )
+    reference_bps: tuple[float, float] = Field(
+        (15.0, 50.0),
+        description="most that they may lie apart on a day, in basis points: median and "
+        "99th percentile",
+    )
 
     _check = field_validator("max_silence")(taken_by(parse_duration))
+
+    @field_validator("reference_bps")
+    @classmethod
+    def _bounds(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < bounds[0] <= bounds[1] < math.inf:
+            raise ValueError("the median's bound should be above 0 and not above the percentile's")
+        return bounds
 
 
 class ExchangeSettings(Section):
@@ -330,8 +346,9 @@ class Settings(Section):
     @field_validator("instruments")
     @classmethod
     def _ids(cls, instruments: Mapping[str, InstrumentSettings]) -> Mapping[str, Any]:
-        for name in instruments:
+        for name, found in instruments.items():
             InstrumentId.parse(name)
+            _check_reference(name, found, instruments)
         return instruments
 
     @cached_property
@@ -388,6 +405,25 @@ class Settings(Section):
             return self.gates[name]
         except KeyError:
             raise UnknownName.of("gate profile", name, self.gates, declared_in=FILE_NAME) from None
+
+
+def _check_reference(
+    name: str, found: InstrumentSettings, instruments: Mapping[str, InstrumentSettings]
+) -> None:
+    if found.reference is None:
+        if "reference_bps" in found.model_fields_set:
+            raise UsageError(
+                f"{name} has reference_bps and no reference",
+                hint='name the instrument that they are meant for, such as reference = "…"',
+            )
+    elif found.reference == name:
+        raise UsageError(
+            f"the reference of {name} is itself",
+            hint="name an instrument of another venue, or leave reference out",
+        )
+    elif found.reference not in instruments:
+        unknown = UnknownName.of("instrument", found.reference, instruments.keys() - {name})
+        raise UsageError(f"the reference of {name}: {unknown.what}", hint=unknown.hint)
 
 
 def explain(

@@ -22,17 +22,26 @@ _DAY = timedelta(days=1)
 
 
 class BadDays:
-    """What went wrong with the days that a step goes through."""
+    """What went wrong with the days that a step goes through.
 
-    def __init__(self) -> None:
+    Args:
+        kind: What is noted; other errors are raised at once.
+    """
+
+    def __init__(self, kind: type[DataError] = DataError) -> None:
+        self._kind = kind
         self._found: list[tuple[str, date, DataError]] = []
+
+    def __bool__(self) -> bool:
+        """Whether a day was noted."""
+        return bool(self._found)
 
     @contextmanager
     def noted(self, instrument: str, day: date) -> Iterator[None]:
         """Do something with a day, and note it if its data can't be used."""
         try:
             yield
-        except DataError as error:
+        except self._kind as error:
             self._found.append((instrument, day, error))
 
     def raise_noted(self, context: dg.AssetExecutionContext) -> None:

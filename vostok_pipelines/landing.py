@@ -10,11 +10,11 @@ nothing happened gets an empty part: the file vouches for the silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from vostok_core.errors import DataError, UnknownName, UsageError
 from vostok_core.lake.store import Lake
@@ -32,7 +32,6 @@ from vostok_core.market.kept_once import has_rows
 from vostok_core.times import days as each_day
 from vostok_pipelines.parts import (
     TABLES,
-    Kind,
     keys_of,
     kind_of,
     need_not_land,
@@ -41,21 +40,14 @@ from vostok_pipelines.parts import (
     stands_for,
     write_part,
 )
-from vostok_pipelines.sources import binance, generic, klines, kraken
+from vostok_pipelines.sources import klines
 from vostok_pipelines.sources.by_day import opened
-from vostok_pipelines.sources.common import Source, SourceFile
+from vostok_pipelines.sources.common import PLAIN, Kind, Notation
 from vostok_pipelines.sources.days import BadDay, DaySource
+from vostok_pipelines.sources.formats import FORMATS
+from vostok_pipelines.sources.generic import parse_columns
 from vostok_pipelines.sources.layout import check_name
-
-FORMATS: dict[str, Kind | None] = {
-    "binance-aggtrades": "trades",
-    "binance-trades": "trades",
-    "binance-klines": "klines",
-    "kraken-trades": "trades",
-    "csv": None,
-    "parquet": None,
-}
-"""Every format, and what it holds; none where `kind` says so."""
+from vostok_pipelines.sources.reading import read_file
 
 
 @dataclass(frozen=True)
@@ -89,6 +81,7 @@ def land(
     *,
     kind: Kind | None = None,
     columns: Mapping[str, str] | str | None = None,
+    notation: Notation = PLAIN,
     since: date | None = None,
     replace: bool = False,
     beside: Collection[date] = (),
@@ -99,10 +92,11 @@ def land(
         lake: Where to write.
         path: The file.
         instrument: Whose trades or klines it holds.
-        format: One of `FORMATS`.
-        kind: What a `csv` or `parquet` file holds, trades unless it says klines; of the other
-            formats it may only repeat what they hold.
-        columns: Map of columns of a `csv` or `parquet` file, see `sources.generic`.
+        format: One of `sources.formats.FORMATS`.
+        kind: What a `csv`, `parquet` or `feather` file holds, trades unless it says klines; of the
+            other formats it may only repeat what they hold.
+        columns: Map of columns of such a file, see `sources.generic`.
+        notation: How such a file is written.
         since: The first day to land; the file is read whole all the same.
         replace: Whether what has landed of its days before is out of use from now on.
         beside: Days of which that stays in use all the same, such as those of files before it that
@@ -112,17 +106,33 @@ def land(
         UsageError: Format, kind, columns and instrument don't go together.
         SourceFormatError: The file is not what it claims to be. Nothing was written.
     """
-    holds = check_request(instrument, format, kind, columns)
+    holds = check_request(instrument, format, kind, columns, notation)
     if format.startswith("binance-"):
         check_name(path, instrument)
-    reader = _reader(format, holds, columns)
-    with opened(path, binance.TIME_FIELDS.get(format)) as file:
+    reader = partial(
+        read_file,
+        instrument=instrument,
+        format_=format,
+        holds=holds,
+        columns=parse_columns(columns) if isinstance(columns, str) else columns,
+        notation=notation,
+    )
+    with opened(path, FORMATS[format].time_field) as file:
         content = file.read(reader)
         klines.require_minutes(content.interval, path)
         span, warnings = _left_out(list(each_day(content.days[0], content.days[-1])), since)
         for day, rows in content.of(span):
-            replaces = replace and day not in beside
-            write_part(lake, instrument, holds, day, rows, file.sha256, {}, replaces=replaces)
+            write_part(
+                lake,
+                instrument,
+                holds,
+                day,
+                rows,
+                file.sha256,
+                {},
+                written=content.written,
+                replaces=replace and day not in beside,
+            )
             del rows  # before those of the next day are read
         return Landing(
             path=path,
@@ -167,7 +177,16 @@ def land_days(
             continue
         day, content = read.day, read.content
         if content is not None:
-            write_part(lake, instrument, holds, day, content.frame, read.sha256, read.provenance)
+            write_part(
+                lake,
+                instrument,
+                holds,
+                day,
+                content.frame,
+                read.sha256,
+                read.provenance,
+                written=content.written,
+            )
         was_read = content is not None
         del read, content  # before the next day is read
         yield day, was_read
@@ -216,6 +235,7 @@ def check_request(
     format_: str,
     kind: Kind | None,
     columns: Mapping[str, str] | str | None,
+    notation: Notation = PLAIN,
 ) -> Kind:
     """What files of a format hold, if they can be of the instrument.
 
@@ -225,54 +245,42 @@ def check_request(
     """
     if format_ not in FORMATS:
         raise UnknownName.of("format", format_, FORMATS)
-    holds: Kind = FORMATS[format_] or kind or "trades"
+    known = FORMATS[format_]
+    holds: Kind = known.holds or kind or "trades"
     if kind is not None and kind != holds:
         raise UsageError(f"{format_} files hold {holds}, not {kind}", hint="leave --kind out")
-    if columns is not None and FORMATS[format_] is not None:
+    if columns is not None and known.read is not None:
         raise UsageError(
             f"{format_} files have known columns", hint="leave --columns out, or use --format csv"
         )
+    if notation != PLAIN and known.read is not None:
+        raise UsageError(
+            f"it is known how {format_} files are written",
+            hint="leave --separator, --decimal, --encoding, --skip-lines and --sides out, or use "
+            "--format csv",
+        )
+    if known.venues and not instrument.id.venue.lower().startswith(known.venues):
+        raise UsageError(
+            f"{format_} files are of another exchange than {instrument.id}",
+            hint=f"name an instrument whose venue begins with {known.venues[0]}, or the format of "
+            "the file",
+        )
     tick = instrument.tick
-    if holds == "klines":
-        if tick != "none":
-            raise UsageError(
-                f"{instrument.id} has ticks, and its bars are built from them, not from klines",
-                hint='ingest its trades, or say tick = "none" for it in vostok.toml',
-            )
+    if holds == "klines":  # of an instrument with ticks they are a second view of its trades
         return holds
     if tick == "none":
         raise UsageError(
             f"{instrument.id} has no ticks, and the file holds trades",
             hint='say tick = "trade" or "agg_trade" for it in vostok.toml',
         )
-    given = {"binance-aggtrades": "agg_trade", "binance-trades": "trade", "kraken-trades": "trade"}
-    if given.get(format_, tick) != tick:
+    given = known.tick or tick
+    if given != tick:
         raise UsageError(
-            f"a tick of {instrument.id} is declared as {tick}, and {format_} files hold "
-            f"{given[format_]}s",
+            f"a tick of {instrument.id} is declared as {tick}, and {format_} files hold {given}s",
             hint="see whether --format is that of the file; ids of the two don't mix, so if it is, "
-            f'ingest the other kind of file, or say tick = "{given[format_]}" in vostok.toml',
+            f'ingest the other kind of file, or say tick = "{given}" in vostok.toml',
         )
     return holds
-
-
-def _reader(
-    format_: str, holds: Kind, columns: Mapping[str, str] | str | None
-) -> Callable[[SourceFile], Source]:
-    """What reads files of a format."""
-    if format_ in _READERS:
-        return _READERS[format_]
-    mapping = generic.parse_columns(columns) if isinstance(columns, str) else columns or {}
-    file_format: Literal["csv", "parquet"] = "parquet" if format_ == "parquet" else "csv"
-    return lambda source: generic.read(source, file_format, holds, mapping)
-
-
-_READERS: dict[str, Callable[[SourceFile], Source]] = {
-    "binance-aggtrades": binance.read_agg_trades,
-    "binance-trades": binance.read_trades,
-    "binance-klines": klines.read_binance,
-    "kraken-trades": kraken.read_trades,
-}
 
 
 def _left_out(days: Sequence[date], since: date | None) -> tuple[list[date], tuple[str, ...]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Literal
 
 import polars as pl
 
@@ -30,10 +29,10 @@ from vostok_core.market.days import (
     in_landing_order,
     parts_in_use,
 )
+from vostok_core.market.drift import WRITTEN, together
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.kept_once import has_rows
-
-Kind = Literal["trades", "klines"]
+from vostok_pipelines.sources.common import Kind
 
 TABLES: dict[Kind, str] = {"trades": "raw_trades", "klines": "raw_klines"}
 
@@ -112,6 +111,7 @@ def write_part(
     sha256: str,
     provenance: Mapping[str, str],
     *,
+    written: str = "",
     replaces: bool = False,
 ) -> None:
     """Land the rows of a day, whole or not at all; again, without effect.
@@ -124,20 +124,24 @@ def write_part(
         rows: Rows of `raw_trades` or `raw_klines`.
         sha256: Hash (hex) of the file that they were read from.
         provenance: What the footer says of where it comes from, see `sources.days.Day`.
+        written: How the file is written (`sources.style`); empty where it isn't one, or nobody has
+            told.
         replaces: Whether all that has landed of the day before is out of use from now on.
     """
     keys, name = keys_of(instrument, holds, day), part_name(sha256)
     parts = lake.parts(TABLES[holds], **keys)
     used = parts_in_use(parts)
-    content = hash_frame(rows)
+    content = hash_frame(rows) if used else ""
     same = _same(used, name, content)
     if replaces and len(used) > 1:
         same = None
     if same is None:
         inputs = {"file": sha256, ORDER: next_place(parts), **provenance}
+        inputs |= {WRITTEN: written} if written else {}
         inputs |= {REPLACES: "all"} if replaces else {}
     else:
         inputs = _agreed(same, name, content, provenance)
+        inputs |= _ways(same, content, provenance, written, replaces=replaces)
         others = {key for part in used if part is not same for key in part.inputs}
         claimed = ARCHIVE in provenance and ARCHIVE not in same.inputs
         if claimed and others & GIVE_WAY and not is_landed(parts, name):
@@ -152,6 +156,27 @@ def write_part(
     lake.write(
         TABLES[holds], rows, code_version=version, inputs=inputs, part=name, over=seen, **keys
     )
+
+
+def _ways(
+    part: PartitionInfo,
+    content: str,
+    provenance: Mapping[str, str],
+    written: str,
+    *,
+    replaces: bool,
+) -> dict[str, str]:
+    """How the files that a part stands for are written.
+
+    The archive's file speaks for all of them, as does one that takes the place of the others.
+    """
+    before = part.inputs.get(WRITTEN, "")
+    if written and (ARCHIVE in provenance or replaces or part.content_hash != content):
+        before = ""
+    elif ARCHIVE in part.inputs:
+        written = ""
+    ways = together(before, written)
+    return {WRITTEN: ways} if ways else {}
 
 
 def _same(used: Iterable[PartitionInfo], name: str, content: str) -> PartitionInfo | None:

@@ -6,7 +6,8 @@ Matplotlib is imported where a picture is drawn, to keep the start of a code loc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _INK, _MUTED, _LINE = "#1b1d21", "#5b616b", "#e4e2dc"
 _BLUE, _OCHRE, _RED, _GREEN, _GREY = "#1d5fc2", "#a8690c", "#b3261e", "#1b7a4b", "#868c95"
 _TOUCHES = {"take_profit": _GREEN, "time": _GREY, "stop_loss": _RED}
+_SEVERITIES = {"info": _GREY, "warn": _OCHRE, "error": _RED}
 _MOST_POINTS = 800
 
 
@@ -184,6 +186,135 @@ def reliability(frame: pl.DataFrame, title: str = "Reliability") -> bytes:
     return _picture(heading, draw, empty=frame.is_empty())
 
 
+def quality(findings: pl.DataFrame, shares: Mapping[date, float], title: str = "Quality") -> bytes:
+    """Findings by kind along the days, above the share of each day's bars that is valid.
+
+    Args:
+        findings: Rows of the table `quality`.
+        shares: Of each day that was inspected, that share.
+        title: Heading.
+    """
+    kinds = findings["kind"].unique().sort(descending=True).to_list()
+    days = sorted(shares)
+
+    def draw(axes: list[Axes]) -> None:
+        from matplotlib.dates import date2num
+        from matplotlib.lines import Line2D
+
+        line, share = axes
+        least = timedelta(hours=24 * len(days) / 300)  # so that a moment can be seen
+        for kind, severity, start, end in findings.select(
+            "kind", "severity", "ts", "end_ts"
+        ).iter_rows():
+            place = kinds.index(kind)
+            long = max(end - start, least)
+            height = 0.7 if severity == "error" else 0.5 if severity == "warn" else 0.3
+            line.broken_barh(
+                [(date2num(start), long / timedelta(days=1))],
+                (place - height / 2, height),
+                color=_SEVERITIES[severity],
+                linewidth=0,
+            )
+        line.set_yticks(range(len(kinds)), [kind.replace("_", " ") for kind in kinds])
+        line.set_ylim(-0.6, max(len(kinds), 1) - 0.4)
+        if not kinds:
+            line.text(
+                0.5,
+                0.5,
+                "nothing was found",
+                transform=line.transAxes,
+                ha="center",
+                va="center",
+                color=_MUTED,
+            )
+        present = [name for name in _SEVERITIES if name in set(findings["severity"])]
+        line.legend(
+            [Line2D([], [], color=_SEVERITIES[name], linewidth=5) for name in present],
+            present,
+            loc="lower right",
+            bbox_to_anchor=(1, 0.98),
+            frameon=False,
+            ncols=3,
+            handlelength=0.8,
+        )
+        values = np.array([shares[day] for day in days]) * 100
+        starts = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in days]
+        share.bar(starts, values, width=0.9, align="edge", color=_GREEN)
+        share.bar(starts, 100 - values, width=0.9, align="edge", bottom=values, color=_RED)
+        share.set_ylim(min(90.0, 10 * np.floor(values.min() / 10)) if values.min() > 0 else 0, 100)
+        share.set_ylabel("% valid")
+        share.set_xlim(starts[0], starts[-1] + timedelta(days=1))
+        _date_axis(share)
+
+    tall = max(3.2, 1.7 + 0.2 * len(kinds))
+    return _picture(title, draw, empty=not days, heights=(tall - 1, 0.8), tall=tall)
+
+
+def disagreements(differing: pl.DataFrame, minutes: int, title: str) -> bytes:
+    """When, and by how much, bars differ from the exchange's own klines.
+
+    Args:
+        differing: `ts`, `distance` (relative), `known` (something is known to be wrong there).
+        minutes: How many minutes were compared.
+        title: Heading.
+    """
+
+    def draw(axes: list[Axes]) -> None:
+        (one,) = axes
+        for known, color, label in (
+            (False, _RED, "nothing known to be wrong"),
+            (True, _GREY, "in a gap, silence or contradiction"),
+        ):
+            rows = differing.filter(pl.col("known") == known)
+            if rows.height:
+                size = np.maximum(rows["distance"].to_numpy(), 1e-9)
+                one.scatter(rows["ts"], size, s=9, color=color, label=f"{label}: {rows.height}")
+        one.set_yscale("log")
+        one.set_ylabel("relative difference")
+        one.legend(loc="lower right", bbox_to_anchor=(1, 0.98), frameon=False, ncols=2)
+        _date_axis(one)
+
+    heading = f"{title}: {differing.height:,} of {minutes:,} minutes differ"
+    return _picture(heading, draw, empty=differing.is_empty(), nothing="every minute agrees")
+
+
+def nearness(differences: pl.DataFrame, bounds: tuple[float, float], title: str) -> bytes:
+    """Closes against another venue's, in basis points, with the bounds of the 99th percentile.
+
+    Args:
+        differences: `ts`, `bps`.
+        bounds: Of the median and the 99th percentile.
+        title: Heading.
+    """
+    thin = _thinned(differences)
+
+    def draw(axes: list[Axes]) -> None:
+        line, spread = axes
+        line.plot(thin["ts"], thin["bps"], color=_BLUE, linewidth=0.7)
+        line.axhline(0, color=_GREY, linewidth=0.8, linestyle=":")
+        for sign in (-1, 1):
+            line.axhline(sign * bounds[1], color=_RED, linewidth=1.0)
+        line.set_ylabel("basis points")
+        _date_axis(line)
+        size = np.sort(differences["bps"].abs().to_numpy())
+        spread.plot(size, np.linspace(0, 1, size.size), color=_BLUE)
+        for bound, share, name in ((bounds[0], 0.5, "median"), (bounds[1], 0.99, "99 %")):
+            found = float(np.quantile(size, share))
+            spread.plot([found], [share], "o", color=_BLUE, markersize=4)
+            spread.axvline(
+                bound,
+                color=_RED,
+                linewidth=1.0,
+                linestyle=":" if share == 0.5 else "-",
+                label=f"{name}: {found:.1f}, bound {bound:g}",
+            )
+        spread.set_xlabel("|difference|, basis points")
+        spread.set_ylabel("share of minutes below")
+        spread.legend(frameon=False)
+
+    return _picture(title, draw, empty=differences.is_empty(), side_by_side=True)
+
+
 def _date_axis(axes: Axes) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
@@ -208,6 +339,8 @@ def _picture(
     empty: bool,
     heights: tuple[float, ...] = (1,),
     side_by_side: bool = False,
+    nothing: str = "no rows",
+    tall: float = 3.2,
 ) -> bytes:
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -229,11 +362,11 @@ def _picture(
         "timezone": "UTC",
     }
     with rc_context(style):
-        figure = Figure(figsize=(7.2, 3.2), dpi=100, layout="constrained")
+        figure = Figure(figsize=(7.2, tall), dpi=100, layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         if empty:
-            figure.text(0.5, 0.5, "no rows", ha="center", color=_MUTED)
+            figure.text(0.5, 0.5, nothing, ha="center", color=_MUTED)
         elif side_by_side:
             draw(list(figure.subplots(1, 2)))
         else:

@@ -37,6 +37,9 @@ def day_places(project: Project, instrument: Instrument) -> Iterator[Place]:
     lead = keys | {"interval": KLINE_INTERVAL} if main == "klines" else keys
     yield LANDED[main], lead
     yield main, lead
+    if main == "ticks":  # klines that its bars are held against
+        yield LANDED["klines"], keys | {"interval": KLINE_INTERVAL}
+        yield "klines", keys | {"interval": KLINE_INTERVAL}
     yield "quality", keys
     for interval in project.settings.bars.intervals:
         yield "bars", keys | {"interval": interval}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import struct
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 
 from vostok_core.lake.tables import table
+from vostok_core.market.findings import Finding, findings_frame
+from vostok_core.times import HOUR
 from vostok_pipelines import plots
 
 _RNG = np.random.default_rng(4)
@@ -70,6 +72,41 @@ def _predictions(count: int = 400) -> pl.DataFrame:
     )
 
 
+def _findings(kinds: int) -> pl.DataFrame:
+    spans = [_START + timedelta(days=1.7 * k) for k in range(kinds)]
+    return findings_frame(
+        Finding(
+            f"kind_{k % 15}",
+            ("info", "warn", "error")[k % 3],  # type: ignore[arg-type]
+            int(start.timestamp() * 1e6),
+            int(start.timestamp() * 1e6) + (k % 4) * HOUR,
+            1,
+            "",
+        )
+        for k, start in enumerate(spans)
+    )
+
+
+def _shares(days: int = 28) -> dict[date, float]:
+    return {_START.date() + timedelta(days=k): 1.0 - k % 5 / 10 for k in range(days)}
+
+
+def _differing(count: int = 300) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "ts": _times(count, timedelta(minutes=3)),
+            "distance": 10 ** _RNG.uniform(-12, 0, count),
+            "known": _RNG.random(count) < 0.5,
+        }
+    )
+
+
+def _bps(count: int = 5_000) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"ts": _times(count, timedelta(minutes=1)), "bps": _RNG.normal(1, 9, count)}
+    )
+
+
 PICTURES = {
     "equity": lambda: plots.equity(_equity()),
     "bars": lambda: plots.bars(_bars(), "binance.spot.BTC-USDT 2024-03-04"),
@@ -85,6 +122,15 @@ PICTURES = {
     "one row": lambda: plots.equity(_equity(1)),
     "one prediction": lambda: plots.probabilities(_predictions(1)),
     "one outcome": lambda: plots.reliability(_outcomes(1)),
+    "quality": lambda: plots.quality(_findings(6), _shares()),
+    "quality of a day": lambda: plots.quality(_findings(1), _shares(1)),
+    "nothing found": lambda: plots.quality(table("quality").empty(), _shares()),
+    "nothing inspected": lambda: plots.quality(table("quality").empty(), {}),
+    "disagreements": lambda: plots.disagreements(_differing(), 1440, "x"),
+    "all agree": lambda: plots.disagreements(_differing(0), 1440, "x"),
+    "nearness": lambda: plots.nearness(_bps(), (15.0, 50.0), "x against y"),
+    "one minute": lambda: plots.nearness(_bps(1), (15.0, 50.0), "x against y"),
+    "no minutes": lambda: plots.nearness(_bps(0), (15.0, 50.0), "x against y"),
 }
 
 
@@ -94,6 +140,13 @@ def test_picture_is_a_small_png(name):
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     width, height = struct.unpack(">II", png[16:24])
     assert (width, height) == (720, 320)
+    assert len(png) < 100_000
+
+
+def test_every_kind_of_finding_has_room():
+    png = plots.quality(_findings(15), _shares())
+    width, height = struct.unpack(">II", png[16:24])
+    assert (width, height) == (720, 470)
     assert len(png) < 100_000
 
 

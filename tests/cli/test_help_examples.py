@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import shutil
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEAR = {"demo", "ui"}  # minutes, and until Ctrl-C
 AWAY = {"fetch"}  # asks a server that a test has nothing to do with, unless it is a dry run
 KRAKEN = "".join(
-    f"{1_525_651_200 + 60 * i}.{i:04},{11 + i % 7},{1 + i % 3},{'bs'[i % 2]},m,\n"
+    f"{1_525_651_200 + 60 * i}.{i:04},11.{i % 7:02},{1 + i % 3},{'bs'[i % 2]},m,\n"
     for i in range(1440)
 )
 
@@ -101,12 +102,29 @@ def shipped(folder: Path, agg_trades: Callable[..., str], monkeypatch) -> Path:
         month.writestr("month.csv", agg_trades(366))  # days are counted from 2024-01-01
     for name in ("EOSUSD.csv", "mended.csv"):
         (folder / name).write_text(KRAKEN)
+    lines = [
+        f"{1_525_651_200 + 60 * k};{11 + k % 7},5;0,5;{'bid' if k % 2 else 'ask'}"
+        for k in range(1440)
+    ]
+    (folder / "export.csv").write_text("\n".join(["date;price;amount;type", *lines]))
+    opens = range(1_736_121_600_000, 1_736_208_000_000, 60_000)
+    (folder / "BTCUSDT-1m-2025-01-06.zip").write_bytes(
+        packed("".join(f"{ts},10,12,9,11,5,{ts + 59_999},55,3,2,22,0\n" for ts in opens))
+    )
     minutes = pl.int_range(1440, eager=True) * 60_000
     for year, start in ((2017, 1_483_228_800_000), (2018, 1_514_764_800_000)):
         pl.DataFrame({"ts_ms": minutes + start}).with_columns(
             open=1.0, high=1.0, low=1.0, close=1.0, volume=1.0
         ).write_parquet(folder / f"{year}.parquet")
     return folder
+
+
+def packed(text: str) -> bytes:
+    """A zip of one CSV."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("day.csv", text)
+    return buffer.getvalue()
 
 
 def cheap() -> Iterator[object]:

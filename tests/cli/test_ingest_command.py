@@ -100,7 +100,7 @@ def test_features_are_the_packs_that_are_kept_for_the_instrument(folder: Path, v
     """Klines, and no strategy that trades them; another strategy's pack needs news."""
     with (folder / "strategies" / "flow.toml").open("a") as file:
         file.write('[features]\npacks = ["core", "sentiment"]\n')
-    klines = "".join(f"{START + i * 60_000},1,3,1,2,5\n" for i in range(1440))
+    klines = "".join(f"{START + i * 60_000},10,13,10,12,5\n" for i in range(1440))
     (folder / "klines.csv").write_text("ts,open,high,low,close,volume\n" + klines)
     chosen = ("--instrument", "ETH/USD")
     result = vostok("ingest", "klines.csv", *chosen, "--format", "csv")
@@ -194,6 +194,56 @@ def test_day_that_is_not_over_lands_and_is_left_out_with_a_warning(
     assert len(lake.days("ticks", instrument=INSTRUMENT)) == 2
 
 
+def test_klines_land_beside_trades_and_are_held_against_the_bars(
+    folder: Path, archive: Path, vostok
+) -> None:
+    place = {"instrument": INSTRUMENT, "interval": "1m"}
+    opens = [START + i * 60_000 for i in range(1440)]
+    klines = folder / "klines.csv"
+    header = "ts,open,high,low,close,volume\n"
+    klines.write_text(header + "".join(f"{ts},10,10,10,10,0\n" for ts in opens))
+    chosen = ("--instrument", INSTRUMENT, "--format", "csv", "--kind", "klines")
+    # Before any trade has landed they are kept for later.
+    assert vostok("ingest", klines, *chosen).exit_code == 0
+    lake = Lake.open(folder / "data_lake", create=False)
+    assert lake.days("klines", **place) == [date(2024, 1, 1)]
+    assert lake.days("bars", **place) == []
+    # Then they speak of another market, and the day's bars are not built.
+    result = vostok("ingest", archive, *ARGUMENTS)
+    assert result.exit_code == 1
+    assert "no bars are built of 2024-01-01" in result.stderr
+    assert "minutes differ from the klines that the exchange published" in result.stderr
+    assert lake.days("bars", **place) == [date(2024, 1, 2)]
+
+    def published(change: float) -> None:
+        ticks = lake.read("ticks", instrument=INSTRUMENT, date="2024-01-01")
+        traded = dict(zip(ticks["ts"].to_physical() // 60_000_000, ticks["price"], strict=True))
+        lines, last = [], 0.0
+        for ts in opens:
+            last = traded.get(ts // 60_000, last)
+            shown = last + change if ts == START else last
+            volume = 0.5 if ts // 60_000 in traded else 0
+            lines.append(f"{ts},{shown},{shown},{shown},{shown},{volume}\n")
+        klines.write_text(header + "".join(lines))
+
+    published(0.0)
+    result = vostok("ingest", klines, *chosen, "--replace")
+    assert result.exit_code == 0, result.stderr
+    result = vostok("ingest", archive, *ARGUMENTS)
+    assert result.exit_code == 0, result.stderr
+    published(1.0)
+    result = vostok("ingest", klines, *chosen, "--replace")
+    assert result.exit_code == 0, result.stderr
+    assert "compared 2024-01-01 to 2024-01-01: run " in result.stdout
+    assert (
+        "Warning: 1 of 1440 minutes of 2024-01-01 differ from these klines, worst the bar of 00:01 "
+        "in open, high, low, close: "
+    ) in result.stderr
+    published(0.0)
+    result = vostok("ingest", klines, *chosen, "--replace")
+    assert "2024-01-01: the bars of 1440 minutes are those klines" in result.stdout
+
+
 ONLY = ("--instrument", INSTRUMENT)
 
 
@@ -209,7 +259,6 @@ ONLY = ("--instrument", INSTRUMENT)
         ((*ONLY, "--absent", "2016-12-31"), "calendar.start = 2017-01-01"),
         ((*ONLY, "--absent", "2999-01-01"), "through yesterday"),
         (("archive", *ARGUMENTS, "--absent", "2999-01-01"), "through yesterday"),
-        (("archive", *ONLY, "--format", "binance-klines"), "has ticks"),
     ],
 )
 def test_ingest_that_cannot_be_meant_is_told_and_writes_nothing(
@@ -226,8 +275,9 @@ def test_ingest_that_cannot_be_meant_is_told_and_writes_nothing(
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("day.zip", b"<!DOCTYPE html><html>Not Found</html>", "a server's error page"),
-        ("day.zip", b"1,100.2,0.5,1,1,1704067200000,True,True\n", "rename the file to .csv"),
+        ("day.zip", b"<!DOCTYPE html><html>Not Found</html>", "a server's answer may"),
+        ("day.csv", b'{"code":-1121,"msg":"Invalid symbol."}', 'JSON: {"code":-1121,'),
+        ("day.csv", b"PAR1 and so on", "this is a Parquet file"),
         ("day.ZIP", bytes(range(128, 255)), "damaged or cut off"),
         ("day.csv", b" \n", "the file is empty"),
     ],

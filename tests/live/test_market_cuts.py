@@ -51,12 +51,13 @@ def table(
 
 
 def random_trades(rng: np.random.Generator, n: int) -> pl.DataFrame:
-    """Pauses of every length, some steps back in time, some ids missing."""
+    """Pauses of every length, some steps back in time, some ids missing, some prices absurd."""
     pauses = rng.choice([SECOND, 20 * SECOND, 2 * MINUTE, 11 * MINUTE], n, p=[0.6, 0.3, 0.08, 0.02])
     ts = START + np.cumsum(pauses * rng.random(n)).astype(np.int64)
     ts[rng.random(n) < 0.1] -= 15 * SECOND
     ids = 100 + np.cumsum(rng.choice([1, 1, 1, 1, 1, 1, 1, 1, 1, 3], n)) - 1
-    frame = table(np.maximum(ts, START).tolist(), ids.tolist(), rng.uniform(9, 11, n).tolist())
+    price = rng.uniform(9, 11, n) * rng.choice([1.0, 0.4, 2.5], n, p=[0.98, 0.01, 0.01])
+    frame = table(np.maximum(ts, START).tolist(), ids.tolist(), price.tolist())
     return frame.with_columns(
         qty=pl.Series(rng.uniform(0.001, 5, n)), buyer_maker=pl.Series(rng.random(n) < 0.5)
     )

@@ -50,21 +50,24 @@ def test_streamed_validity_is_that_of_the_batch(data) -> None:
     ids, ts = ids[kept], ts[kept]
     n = len(ids)
     has = rng.random(n) < 0.9
+    # Prices that more than double or halve at once, just don't, or stay where they went.
+    price = np.cumprod(rng.choice([1.0, 1.01, 0.5, 2.0, 0.4, 2.1], n, p=[0.5, 0.4, *[0.025] * 4]))
     first = np.where(has, 5 * ids + rng.integers(0, 2, n), -1)
     last = np.where(has, first + rng.integers(0, 5, n), -1)
     order = np.argsort(ids)
     ids, ts, first, last = ids[order], ts[order], first[order], last[order]
+    price = price[order]
     before = data.draw(st.sampled_from([None, 0, 5 * MINUTE, 20 * MINUTE]))
     previous = None
     if before is not None:
         previous = LastTick(
-            int(ids[0]) - 1, start - before, 10.0, 1, int(first[0]) - 1 if has[0] else None
+            int(ids[0]) - 1, start - before, 0.45, 1, int(first[0]) - 1 if has[0] else None
         )
     ticks = pl.DataFrame(
         {
             "trade_id": ids,
             "ts": pl.Series(ts).cast(TIME),
-            "price": rng.uniform(9, 11, n).round(2),
+            "price": price,
             "qty": np.ones(n),
             "buyer_maker": rng.random(n) < 0.5,
             "first_id": pl.Series(first).replace(-1, None),
@@ -82,13 +85,14 @@ def test_streamed_validity_is_that_of_the_batch(data) -> None:
                 previous.ts,
                 previous.trade_id,
                 -1 if previous.last_id is None else previous.last_id,
+                previous.price,
             )
         live = Validity(of, start, seen)
         told: list[bool] = []
         done = 0
         cuts = np.sort(rng.integers(0, n + 1, data.draw(st.integers(0, 6))))
         for piece in np.split(np.arange(n), cuts):
-            live.push(ts[piece], ids[piece], first[piece], last[piece])
+            live.push(ts[piece], ids[piece], first[piece], last[piece], price[piece])
             if not piece.size:
                 continue
             newest = int(ts[: piece[-1] + 1].max())
@@ -102,6 +106,6 @@ def test_streamed_validity_is_that_of_the_batch(data) -> None:
 @pytest.mark.parametrize("minutes", [9, 10, 11, 12])
 def test_a_silence_that_goes_on_shows_once_it_is_too_long(minutes: int) -> None:
     start = day_start(DAY_)
-    live = Validity(instrument("spot"), start, (start, 7, 7))
+    live = Validity(instrument("spot"), start, (start, 7, 7, 1.0))
     ends = start + MINUTE * np.arange(1, minutes + 1)
     assert live.valid(ends, MINUTE).tolist() == [k <= 10 for k in range(1, minutes + 1)]

@@ -168,6 +168,7 @@ def test_other_rules_of_the_exchange_make_all_stale_where_they_are_asked_for(lak
     assert rules_of(replace(ITEM, quantity_step=Decimal("0.10"))) == rules_of(ITEM)
     for changed in (
         replace(ITEM, tick="agg_trade"),
+        replace(ITEM, price_tick=Decimal("0.1")),
         replace(ITEM, quantity_step=Decimal(1)),
         other,
     ):

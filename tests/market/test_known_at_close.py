@@ -66,6 +66,8 @@ def trades(rng: np.random.Generator, begin: int, first_id: int, price: float) ->
     early = np.maximum(ts - rng.integers(0, 5 * MINUTE, ts.size), ts // DAY * DAY)
     ids = first_id + np.cumsum(np.where(rng.random(ts.size) < 0.002, 4, 1))
     steps = rng.normal(0, 5e-4, ts.size)
+    steps[rng.random(ts.size) < 3e-4] += 1.0  # one trade of many times the price, or all after it
+    steps[rng.random(ts.size) < 3e-4] -= 1.0
     frame = pl.DataFrame(
         {
             "trade_id": ids,
@@ -82,7 +84,10 @@ def klines(rng: np.random.Generator, begin: int, price: float) -> pl.DataFrame:
     """1-minute klines that begin at `begin` or after it, with runs of absent ones."""
     steps = np.maximum(1, waits(rng, 12_000) // MINUTE)
     ends = begin + np.cumsum(steps) * MINUTE
-    close = np.round(price * np.exp(np.cumsum(rng.normal(0, 1e-3, ends.size))), 2)
+    moves = rng.normal(0, 1e-3, ends.size) + rng.choice(
+        [0, 1, -1], ends.size, p=[0.998, 1e-3, 1e-3]
+    )
+    close = np.round(price * np.exp(np.cumsum(moves)), 2)
     return pl.DataFrame(
         {
             "ts": pl.Series(ends, dtype=pl.Int64).cast(TIME),
@@ -199,16 +204,17 @@ def test_no_future_changes_what_was_said_at_a_close(tmp_path: Path, tick: str, s
 
 def valid_by_stream(rows: pl.DataFrame) -> Iterator[tuple[int, bool]]:
     """End of every bar, and whether it is valid, by someone who hears one trade after the other."""
-    stream = iter(rows.select("trade_id", pl.col("ts").to_physical()).rows())
+    stream = iter(rows.select("trade_id", pl.col("ts").to_physical(), "price").rows())
     coming = next(stream, None)
-    heard, last = START, None
+    heard, last, level = START, None, None
     for end in range(START + MINUTE, END + 1, MINUTE):
         good = True
         while coming is not None and coming[1] < end:
-            trade_id, ts = coming
+            trade_id, ts, price = coming
             good &= max(ts, heard) - heard <= QUIET
             good &= last is None or trade_id == last + 1
-            heard, last = max(ts, heard), trade_id
+            good &= level is None or level / 2 <= price <= level * 2
+            heard, last, level = max(ts, heard), trade_id, price
             coming = next(stream, None)
         if last is not None:
             yield end, good and end - heard <= QUIET

@@ -135,7 +135,9 @@ def test_ids_of_our_own_are_not_searched_for_gaps():
     ours = ticks_of([first, first + 1])
     theirs = LastTick(5, START - 1, 100.0, 1)
     assert found(ours, previous=theirs) == []
-    assert found(ticks_of([6, 7]), previous=LastTick(first - IDS_PER_DAY, START - 1, 1.0, 1)) == []
+    assert (
+        found(ticks_of([6, 7]), previous=LastTick(first - IDS_PER_DAY, START - 1, 100.0, 1)) == []
+    )
 
 
 def test_silence_is_measured_to_both_ends_of_the_day_and_across_midnight():

@@ -185,8 +185,10 @@ def _checked_files(lake: Lake) -> Iterator[tuple[str, str]]:
         assert set(keys) == set(table(name).keys)
         for info, frame in lake.read_parts(name, **keys):
             if info.kept_in is not None:
-                there, frame = lake.load(info.kept_in, **keys)
+                there, rows = lake.load(info.kept_in, **keys)
                 assert there.content_hash == info.content_hash, relative
-            assert hash_frame(frame) == info.content_hash, relative
-            assert frame.height == info.rows, relative
+            else:
+                rows = frame
+            assert hash_frame(rows) == info.content_hash, relative
+            assert rows.height == info.rows, relative
         yield str(relative), lake.info(name, **keys).content_hash

@@ -104,10 +104,19 @@ def test_the_checks_are_these(definitions: dg.Definitions) -> None:
         for key in definitions.resolve_asset_graph().asset_check_keys
     } == {
         ("quality", "no_gaps"),
+        ("quality", "fit_to_train"),
         ("bars", "mostly_valid"),
+        ("bars", "klines_agree"),
+        ("bars", "reference_agrees"),
         ("tiny/promotion", "bundle_reproduces"),
         ("tiny/parity", "parity_holds"),
     }
+
+
+def test_what_would_poison_training_blocks(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    blocking = {key.name for key in graph.asset_check_keys if graph.get(key).blocking}
+    assert blocking == {"fit_to_train", "klines_agree"}
 
 
 def test_jobs_cover_the_graph_but_for_research(definitions: dg.Definitions) -> None:

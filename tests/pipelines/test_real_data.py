@@ -152,6 +152,23 @@ def test_dagsters_own_command_makes_the_same_partitions_in_the_same_lake(xrp: Pa
     assert all(i.path.stat().st_mtime_ns > t for i, t in zip(after, stamps, strict=True))
 
 
+def test_the_published_minutes_land_beside_the_trades_and_agree_with_the_bars(
+    xrp: Path, shared: Path
+) -> None:
+    lake = Lake.open(xrp)
+    before = table_of(lake, "bars", instrument=XRP, interval="1m")
+    said = vostok(
+        *(xrp, "ingest", shared / "bars" / "freqtrade" / "XRP_ETH-1m-first-two-days.csv"),
+        *("--instrument", XRP, "--format", "csv", "--kind", "klines"),
+        *("--columns", "ts=open_time_ms"),
+    )
+    assert "2019-10-11: the bars of 1022 minutes are those klines" in said
+    assert "2019-10-12: the bars of 973 minutes are those klines" in said
+    assert table_of(lake, "klines", instrument=XRP, interval="1m").height == 1_995
+    assert table_of(lake, "bars", instrument=XRP, interval="1m").equals(before)
+    assert table_of(lake, "quality", instrument=XRP).is_empty()
+
+
 def test_a_strategy_walks_only_what_its_file_names(xrp: Path) -> None:
     said = vostok(
         *(xrp, "walk-forward", "eos_flow", "--instrument", XRP),

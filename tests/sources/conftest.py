@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import zipfile
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from vostok_core.market.instrument import Instrument, InstrumentId
@@ -43,18 +46,43 @@ def bars_only() -> Instrument:
 
 
 @pytest.fixture(scope="session")
-def packed() -> Callable[[str, str], bytes]:
-    """packed(text, "csv" | "zip" | "csv.gz"): the bytes of such a file."""
+def instrument() -> Callable[..., Instrument]:
+    """instrument("kraken.spot.BTC-USD", "trade"): one of that name and tick."""
+    return lambda name, tick="trade": _instrument(name, tick)
 
-    def pack(text: str, packing: str = "csv") -> bytes:
-        if packing == "csv.gz":
-            return gzip.compress(text.encode())
-        if packing == "csv":
-            return text.encode()
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("source.csv", text)
-        return buffer.getvalue()
+
+def _zipped(data: bytes, name: str = "source.csv") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def _zstandard(data: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(data)
+    return sink.getvalue().to_pybytes()
+
+
+PACKINGS: dict[str, Callable[[bytes], bytes]] = {
+    "csv": lambda data: data,
+    "zip": _zipped,
+    "csv.gz": gzip.compress,
+    "csv.zst": _zstandard,
+    "csv.bz2": bz2.compress,
+    "csv.xz": lzma.compress,
+    "zip of gz": lambda data: _zipped(gzip.compress(data), "source.csv.gz"),
+    "gz of gz": lambda data: gzip.compress(gzip.compress(data)),
+}
+
+
+@pytest.fixture(scope="session")
+def packed() -> Callable[..., bytes]:
+    """packed(text, "csv" | "zip" | "csv.gz" …): the bytes of such a file."""
+
+    def pack(text: str | bytes, packing: str = "csv") -> bytes:
+        return PACKINGS[packing](text.encode() if isinstance(text, str) else text)
 
     return pack
 

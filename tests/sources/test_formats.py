@@ -21,7 +21,7 @@ from vostok_pipelines.sources import binance, generic, klines, kraken
 from vostok_pipelines.sources.common import SourceFile
 
 NOW = 1_736_121_600_000_000  # 2025-01-06 in microseconds
-PACKINGS = st.sampled_from(["csv", "zip", "csv.gz"])
+PACKINGS = st.sampled_from(["csv", "zip", "csv.gz", "csv.zst", "csv.bz2", "csv.xz", "zip of gz"])
 PRICE = st.decimals("0.00000001", "100000", places=8).map(str)
 TRADE = st.tuples(
     st.integers(0, 10**12),
@@ -86,42 +86,6 @@ def test_single_trades_are_read_to_the_last_bit(packed, rows, packing, header, s
         (i, NOW + ms * 1000, float(price), float(qty), maker, None, None, False if spot else None)
         for i, price, qty, ms, maker, _, _ in rows
     ]
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    rows=st.lists(
-        st.tuples(
-            st.integers(1_300_000_000, 4_000_000_000),
-            st.text("0123456789", max_size=12),
-            PRICE,
-            st.sampled_from("bs"),
-        ),
-        min_size=1,
-        max_size=20,
-    ),
-    header=st.booleans(),
-)
-def test_kraken_times_are_the_decimal_text_rounded_to_the_microsecond(rows, header):
-    lines = ["time,price,volume,buy_or_sell,market_or_limit,misc"] if header else []
-    lines += [
-        f"{seconds}{'.' if part else ''}{part},{price},1.5,{side},l,None"
-        for seconds, part, price, side in rows
-    ]
-
-    read = kraken.read_trades(opened("\n".join(lines).encode()))
-
-    # Digits beyond the seventh can't change a half-up rounding.
-    exact = [
-        int(Decimal(f"{seconds}.{part[:7] or 0}").scaleb(6).quantize(Decimal(1), ROUND_HALF_UP))
-        for seconds, part, _, _ in rows
-    ]
-    assert read.frame["ts"].to_physical().to_list() == exact
-    assert read.frame["price"].to_list() == [float(price) for _, _, price, _ in rows]
-    assert read.frame["buyer_maker"].to_list() == [side == "s" for *_, side in rows]
-    assert read.frame["trade_id"].null_count() == len(rows)
-    assert "no trade ids" in read.warnings[0]
-    validate(table("raw_trades"), read.frame, "test")
 
 
 def test_binary_noise_in_kraken_times_is_mended():
@@ -266,30 +230,3 @@ def test_every_price_of_a_real_file_is_the_nearest_double(shared: Path):
         int(Decimal(line.split(",")[0]).scaleb(6).quantize(Decimal(1), ROUND_HALF_UP))
         for line in lines
     ]
-
-
-@pytest.mark.shared_data
-def test_real_files_of_other_exchanges_are_read_with_a_map(shared: Path):
-    ticks = shared / "ticks"
-    nautilus = generic.read(
-        SourceFile.open(ticks / "misc" / "nautilus-binance-btcusdt-trades.parquet"),
-        "parquet",
-        "trades",
-        generic.parse_columns("id=trade_id,ts=timestamp,qty=quantity,side=buyer_maker"),
-    ).frame
-    bbgo = generic.read(
-        SourceFile.open(ticks / "misc" / "bbgo-FXSUSDT-2023-11-17.csv"),
-        "csv",
-        "trades",
-        generic.parse_columns("id=1,side=2,qty=3,price=4,ts=5"),
-    ).frame
-    freqtrade = generic.read(
-        SourceFile.open(ticks / "freqtrade" / "orderflow" / "public_trades_list.csv"),
-        "csv",
-        "trades",
-        generic.parse_columns("id=id,ts=timestamp,qty=amount"),
-    ).frame
-    assert (nautilus.height, bbgo.height, freqtrade.height) == (2001, 3600, 1000)
-    assert (nautilus["price"][0], nautilus["buyer_maker"][0]) == (39432.48, True)
-    assert (bbgo["price"][0], bbgo["buyer_maker"][0]) == (7.503, True)
-    assert (freqtrade["price"][0], freqtrade["buyer_maker"][0]) == (1666.8, False)

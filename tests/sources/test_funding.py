@@ -24,6 +24,7 @@ from vostok_pipelines.funding import (
     land_funding,
     read_rates,
 )
+from vostok_pipelines.landing import land
 from vostok_pipelines.sources.layout import Series
 from vostok_pipelines.sources.mirror import Mirror
 
@@ -168,3 +169,13 @@ def test_no_text_makes_the_reader_fail_otherwise(tmp_path: Path, text: bytes | s
         hint = "none needed"
         assert rates.rows == sum(frame.height for frame in rates.days.values())
     assert hint
+
+
+@pytest.mark.parametrize("format_", ["binance-aggtrades", "kraken-trades"])
+def test_a_file_of_funding_rates_is_recognized_under_another_format(
+    lake: Lake, perpetual: Instrument, put: Callable[[str], Path], format_: str
+) -> None:
+    tick = "agg_trade" if format_ == "binance-aggtrades" else "trade"
+    with pytest.raises(SourceFormatError) as caught:
+        land(lake, put(rows()), replace(perpetual, tick=tick), format_)
+    assert "name --format binance-funding" in caught.value.hint

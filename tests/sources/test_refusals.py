@@ -45,33 +45,6 @@ def refused(name: str, data: bytes) -> str:
     return str(caught.value)
 
 
-@pytest.mark.shared_data
-@pytest.mark.parametrize("name", READERS)
-@pytest.mark.parametrize(
-    "file",
-    [
-        "bbgo-FXSUSDT-2023-11-17.csv",
-        "bybit-FXSUSDT-ticks-2023-10-10.csv",
-        "nautilus-binance-btcusdt-trades.parquet",
-        "okex-BTC-USDT-aggtrades-2023-11-18.csv",
-        "tardis-bitmex_trades_XBTUSD.csv",
-    ],
-)
-def test_a_real_file_of_another_layout_is_refused_under_every_format(shared, name, file):
-    path = shared / "ticks" / "misc" / file
-    with pytest.raises(SourceFormatError) as caught:
-        READERS[name][0](SourceFile.open(path))
-    assert caught.value.where == str(path)
-    assert caught.value.hint
-
-
-@pytest.mark.shared_data
-def test_files_without_a_taker_side_are_refused_with_the_reason(shared):
-    for file in ("freqtrade/kraken/trades_csv/BCHEUR.csv", "bitcoincharts/bitstampUSD.csv"):
-        with pytest.raises(SourceFormatError, match="no taker side"):
-            kraken.read_trades(SourceFile.open(shared / "ticks" / file))
-
-
 @pytest.mark.parametrize("claimed", READERS)
 @pytest.mark.parametrize("real", [name for name, (_, text) in READERS.items() if text])
 def test_each_format_is_refused_under_the_name_of_every_other(claimed, real):
@@ -117,9 +90,14 @@ def test_a_bad_line_is_named_by_its_number(line, words, header):
     [
         ("kraken-trades", "1525732119.8463,17.8,10.0,buy,l,", "side should be b or s, found 'buy'"),
         ("kraken-trades", "1525732119.8463,17.8,10.0,b,x,", "order_type should be m or l"),
+        ("kraken-trades", "١٥٢٥٧٣٢١١٩,17.8,10.0,b,l,", "time should be a decimal number, found '١"),
+        ("kraken-trades", "1525732119.٣,17.8,10.0,b,l,", "time should be a decimal number"),
+        ("kraken-trades", "1525732119.8,17.٨,10.0,b,l,", "price should be a number, found '17.٨'"),
         ("kraken-trades", "1.5257e9,17.8,10.0,b,l,", "time should be a decimal number"),
         ("kraken-trades", "1525732119846.3,17.8,10.0,b,l,", "time should be in seconds"),
         ("kraken-trades", ",17.8,10.0,b,l,", "time should be a decimal number, found nothing"),
+        ("kraken-trades", "1525732119.8463,17.8,10.0,b,l", "found 5 columns, expected 6"),
+        ("kraken-trades", '1525732119.8463,17.8,10.0,b,l,5"', "a quotation mark is not closed"),
         (
             "binance-klines",
             "1736121720000,10,9.5,9,10,7,1736121779999,7,5,3,8,0",
@@ -199,6 +177,14 @@ def test_a_file_that_is_no_text_of_trades_is_refused_by_what_it_is(data, words):
         assert words in _refused_on_disk(data)
 
 
+def test_damage_to_a_packing_is_told_before_what_it_does_to_the_text():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a.csv", AGG * 150_000)  # several blocks
+    damaged = buffer.getvalue().replace(b"0.25", b"0x25", 1)
+    assert "the zip is truncated or damaged (a.csv is not" in refused("binance-aggtrades", damaged)
+
+
 def _refused_on_disk(data: bytes) -> str:
     source = SourceFile(Path("source"), data)
     with pytest.raises(SourceFormatError) as caught:
@@ -231,13 +217,16 @@ def _parquet(**columns: list[object]) -> bytes:
         (b"ts,price\n", "not a Parquet file"),
         (_parquet()[:-9], "truncated or damaged"),
         (_parquet(price=[1.0, None]), "row 2: price should be there in every row, found nothing"),
-        (_parquet(price=["1", "2"]), "row 1: price should be a number, and is String"),
+        (_parquet(price=["1", "2x"]), "row 2: price should be a number, found '2x'"),
+        (_parquet(price=[[1.0], [2.0]]), "row 1: price should be a number, and is large_list"),
         (_parquet(price=[1.0, -1.0]), "row 2: price should be a finite number above 0"),
         (_parquet(ts=[1_736_121_600_000, 5]), "row 2: ts should be in milliseconds"),
         (_parquet(ts=[True, False]), "row 1: ts should be a time, and is Boolean"),
+        (_parquet(price=[True, False]), "row 1: price should be a number, and is bool"),
         (_parquet(side=["buy", "b"]), "row 2: side should be buy or sell, found 'b'"),
         (_parquet(side=["ask", "bid"]), "row 1: side should be buy or sell, b or s"),
-        (_parquet(side=[1, 2]), "row 1: side should be text or true/false"),
+        (_parquet(side=[1.0, 2.0]), "row 1: side should be text or true/false"),
+        (_parquet(side=[1, 2]), "row 1: side should be buy or sell, b or s"),
         (_parquet(side=["buy", None]), "side should be there in every row"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from vostok.cli.command import command
-from vostok.cli.making import materialize_landed, spoken_days
+from vostok.cli.making import compare_landed, materialize_landed, spoken_days
 from vostok.cli.output import Format, print_frame, warn_of_unusable
 from vostok.context import Context
 from vostok_core.errors import SourceFormatError, UsageError
@@ -19,6 +19,7 @@ from vostok_core.times import days, parse_day
 if TYPE_CHECKING:
     from vostok_core.market.instrument import Instrument
     from vostok_core.project import Project
+    from vostok_pipelines.sources.common import Notation
 
 Source = Literal[
     "binance-aggtrades",
@@ -26,12 +27,23 @@ Source = Literal[
     "binance-klines",
     "binance-funding",
     "kraken-trades",
+    "kraken-bulk",
+    "kraken-ohlcvt",
+    "bybit-trades",
+    "okx-trades",
+    "tardis-trades",
+    "bitcoincharts",
     "csv",
     "parquet",
+    "feather",
 ]
 Kind = Literal["trades", "klines"]
 
-_SUFFIXES = (".csv", ".gz", ".parquet", ".zip")
+_SUFFIXES = (
+    *(".csv", ".tsv", ".txt", ".zip", ".gz", ".zst", ".bz2", ".xz"),
+    *(".parquet", ".feather", ".arrow"),
+)
+_MAPPED = ("csv", "parquet", "feather")
 
 
 def register(app: typer.Typer) -> None:
@@ -51,17 +63,37 @@ def ingest(
     ] = None,
     source: Annotated[
         Source | None,
-        typer.Option("--format", help="Layout of the files; zip archives are read too."),
+        typer.Option("--format", help="Layout of the files, packed or not."),
     ] = None,
     kind: Annotated[
         Kind | None,
-        typer.Option(help="What csv or parquet files hold; else the instrument says."),
+        typer.Option(help="What csv, parquet or feather files hold; else the instrument says."),
     ] = None,
     columns: Annotated[
         str | None,
         typer.Option(
             metavar="OURS=THEIRS,...",
-            help="Columns of csv or parquet files, e.g. ts=time,price=px,qty=size,side=type.",
+            help="Columns of such files, e.g. ts=time,price=px,qty=size,side=type.",
+        ),
+    ] = None,
+    separator: Annotated[
+        str | None,
+        typer.Option(metavar="CHAR", help="What separates the fields of csv files: ; | tab …"),
+    ] = None,
+    decimal: Annotated[
+        str | None, typer.Option(metavar="MARK", help="Their decimal mark, a point or a comma.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Their encoding, such as gbk; else UTF-8.")
+    ] = None,
+    skip_lines: Annotated[
+        int, typer.Option(metavar="N", help="Lines of theirs before the header or first row.")
+    ] = 0,
+    sides: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUY/SELL",
+            help="What their takers' sides are called, e.g. bid/ask, 1/-1.",
         ),
     ] = None,
     absent: Annotated[
@@ -91,6 +123,9 @@ def ingest(
     whole partition or none. What is odd about a day (gaps, duplicates, disorder) is in the table
     `quality`, and bars that it touches are marked invalid.
 
+    Klines of an instrument that has ticks (--kind klines) are only held against its bars, minute by
+    minute, whenever the bars of a day are built.
+
     A day without a file is a hole, since the file may only be late: history ends before it and
     begins anew after it. Where the exchange has none, say so with --absent: the day is then an
     outage, and history goes on. A file that comes after all takes the place of that word.
@@ -103,6 +138,10 @@ def ingest(
         --format parquet --columns ts=ts_ms
       vostok ingest BTCUSDT-aggTrades-2025-01.zip --instrument binance.spot.BTC-USDT \\
         --format binance-aggtrades
+      vostok ingest export.csv --instrument kraken.spot.EOS-USD --format csv \\
+        --separator ";" --decimal , --columns ts=date,qty=amount,side=type --sides bid/ask
+      vostok ingest BTCUSDT-1m-2025-01-06.zip --instrument binance.spot.BTC-USDT \\
+        --format binance-klines
       vostok ingest mended.csv --instrument kraken.spot.EOS-USD --format kraken-trades --replace
       vostok ingest --instrument binance.spot.BTC-USDT --absent 2025-01-07 \\
         --absent 2025-02-01..2025-02-03
@@ -118,21 +157,24 @@ def ingest(
             "the layout of the files is not named",
             hint=f"add --format: {', '.join(get_args(Source))}",
         )
-    if not paths and (source or kind or columns):
+    written = (separator, decimal, encoding, skip_lines or None, sides)
+    if not paths and (source or kind or columns or any(each is not None for each in written)):
         raise UsageError(
-            "--format, --kind and --columns are of files, and none is named",
+            "--format, --kind, --columns and how files are written are of files, and none is named",
             hint="name the files, or leave these out",
         )
-    if source == "binance-funding" and (kind or columns or absent or replace):
+    if source == "binance-funding" and (
+        kind or columns or absent or replace or any(each is not None for each in written)
+    ):
         raise UsageError(
             "files of funding rates are known, and take the place of what there was of their days",
-            hint="leave --kind, --columns, --absent and --replace out",
+            hint="leave --kind, --columns, how files are written, --absent and --replace out",
         )
     without_file = days_of(absent or [])
     files = [file for path in paths or [] for file in source_files(path)]
-    for file in files:
-        look(file)
     if source == "binance-funding":
+        for file in files:
+            look(file, source, None)
         _ingest_funding(project, chosen, files, land_only=land_only)
         return
     from vostok_pipelines.landing import check_request, land, land_absent
@@ -144,10 +186,15 @@ def ingest(
         if not launcher.has_day(day):
             raise UsageError(f"{day} is not a day of the calendar", hint=launcher.calendar)
     mapping = None if columns is None else parse_columns(columns)
-    if kind is None and source in ("csv", "parquet"):
+    notation = notation_of(separator, decimal, encoding, skip_lines, sides)
+    if kind is None and source in _MAPPED:
         kind = "klines" if chosen.tick == "none" else "trades"
+    holds = None
     if source is not None:
-        check_request(chosen, source, kind, mapping)
+        holds = check_request(chosen, source, kind, mapping, notation)
+    second_view = holds == "klines" and chosen.tick != "none"
+    for file in files:
+        look(file, source, encoding)
     if not land_only:
         launcher.check()
         warn_of_unusable(project)
@@ -162,6 +209,7 @@ def ingest(
             source,
             kind=kind,
             columns=mapping,
+            notation=notation,
             since=project.settings.calendar.start,
             replace=replace,
             beside=landed,
@@ -174,8 +222,13 @@ def ingest(
         land_absent(lake, chosen, day, replace=replace)
     if without_file:
         typer.echo(f"noted as absent: {spoken_days(without_file)}")
-        landed.update(without_file)
-    if landed and not land_only:
+    if land_only:
+        return
+    if second_view:
+        compare_landed(launcher, chosen, sorted(landed))
+        landed.clear()
+    landed.update(without_file)
+    if landed:
         materialize_landed(launcher, chosen, sorted(landed))
 
 
@@ -250,27 +303,55 @@ def source_files(path: Path) -> list[Path]:
     return files
 
 
-def look(path: Path) -> None:
-    """Refuse a file that can be seen at once to be no data file, before anything is written.
+def notation_of(
+    separator: str | None,
+    decimal: str | None,
+    encoding: str | None,
+    skip_lines: int,
+    sides: str | None,
+) -> Notation:
+    """How files are written, by what was said of it.
 
     Raises:
-        SourceFormatError: It is empty, or is called a zip and isn't one.
+        UsageError: That can't be meant.
     """
+    from vostok_pipelines.sources.common import PLAIN, Notation
+
+    pair = None
+    if sides is not None:
+        bought, slash, sold = sides.partition("/")
+        if not slash:
+            raise UsageError(
+                f"{sides!r} names one side", hint="write those of a buyer and a seller: bid/ask"
+            )
+        pair = (bought.strip(), sold.strip())
+    return Notation(
+        separator="\t" if separator in ("tab", "\\t") else separator or PLAIN.separator,
+        decimal=decimal or PLAIN.decimal,
+        encoding=encoding,
+        skip_lines=skip_lines,
+        sides=pair,
+    )
+
+
+def look(path: Path, source: Source | None, encoding: str | None) -> None:
+    """Refuse a file that can be seen at once to be no data file, before anything is written.
+
+    Args:
+        path: The file.
+        source: The format that it is said to have.
+        encoding: What its text is said to be encoded in.
+
+    Raises:
+        SourceFormatError: It is empty, can't be unpacked, or doesn't begin as text does.
+    """
+    from vostok_pipelines.sources.text import blocks
+
     with path.open("rb") as file:
-        head = file.read(512)
-    if not head.strip():
-        raise SourceFormatError("the file is empty", where=path, hint="download it again")
-    if path.suffix.lower() != ".zip" or head.startswith(b"PK"):
-        return
-    if head.lstrip().startswith(b"<"):
-        what = "holds an HTML or XML page"
-        hint = "that is a server's error page: check the address, and download it again"
-    elif head.isascii() and b"," in head and b"\0" not in head:
-        what, hint = "holds plain text", "if that is the CSV itself, rename the file to .csv"
-    else:
-        what = "doesn't begin like one"
-        hint = "it was damaged or cut off on the way: download it again"
-    raise SourceFormatError(f"the file is called a zip archive and {what}", where=path, hint=hint)
+        if source not in ("parquet", "feather"):
+            next(blocks(file, path, encoding, size=1))
+        elif not file.read(1):
+            raise SourceFormatError("the file is empty", where=path, hint="download it again")
 
 
 def days_of(texts: Iterable[str]) -> list[date]:

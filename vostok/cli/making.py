@@ -37,16 +37,9 @@ def materialize_landed(
     from vostok_pipelines.affected import affected_days
     from vostok_pipelines.jobs import day_assets
 
-    project, name, landed = launcher.project, str(instrument.id), sorted(set(landed))
+    project, name = launcher.project, str(instrument.id)
     assets = day_assets(project, name)
-    there = [day for day in landed if launcher.has_day(day)]
-    if len(there) < len(landed):
-        away = sorted(set(landed) - set(there))
-        typer.echo(
-            f"Warning: landed, and not materialized: {spoken_days(away)}. Hint: "
-            f"{launcher.calendar}; change it, or ingest again once the day is over",
-            err=True,
-        )
+    there = _of_calendar(launcher, landed)
     made = []
     for span in spans(affected_days(project, name, there)):
         for first, last in pieces(*span):
@@ -56,6 +49,59 @@ def materialize_landed(
             say(f"materialized {first} to {last}: run {result.run_id}")
             made.append((first, last, result.run_id))
     return made
+
+
+def compare_landed(launcher: Launcher, instrument: Instrument, landed: Iterable[date]) -> None:
+    """Merge klines that landed beside trades, hold the bars of their days against them, and say
+    how they agree.
+
+    Args:
+        launcher: Launches the runs.
+        instrument: Whose days.
+        landed: The days whose klines have come. Where there are no bars yet, these will be held
+            against the klines when they are built.
+
+    Raises:
+        UnfitDay: They differ in so much that the day must not be trained on.
+    """
+    from vostok_core.market.second_view import agreement_of
+    from vostok_core.times import spans
+
+    name, lake = str(instrument.id), launcher.project.open_lake()
+    keys = {"instrument": name, "interval": "1m"}
+    there = _of_calendar(launcher, landed)
+    made = [day for day in there if lake.exists("bars", **keys, date=day)]
+    for first, last in spans(set(there) - set(made)):
+        launcher.materialize_days(["klines"], name, first, last)
+    for first, last in spans(made):
+        result = launcher.materialize_days(["klines", "bars"], name, first, last)
+        typer.echo(f"compared {first} to {last}: run {result.run_id}")
+    for day in made:
+        found = agreement_of(lake, instrument, day, lake.read("bars", **keys, date=day))
+        assert found is not None, "klines of the day have just been merged"
+        if worst := next(found.unexplained.iter_rows(named=True), None):
+            typer.echo(
+                f"Warning: {found.unexplained.height} of {found.minutes} minutes of {day} differ "
+                f"from these klines, worst the bar of {worst['ts']:%H:%M} in {worst['differs']}: "
+                f"{worst['ours']} against {worst['theirs']}",
+                err=True,
+            )
+        else:
+            typer.echo(f"{day}: the bars of {found.minutes} minutes are those klines")
+
+
+def _of_calendar(launcher: Launcher, landed: Iterable[date]) -> list[date]:
+    """Those of some days that are partitions, in order; of others it is said that they aren't."""
+    landed = sorted(set(landed))
+    there = [day for day in landed if launcher.has_day(day)]
+    if len(there) < len(landed):
+        away = sorted(set(landed) - set(there))
+        typer.echo(
+            f"Warning: landed, and not materialized: {spoken_days(away)}. Hint: "
+            f"{launcher.calendar}; change it, or ingest again once the day is over",
+            err=True,
+        )
+    return there
 
 
 def pieces(first: date, last: date) -> list[tuple[date, date]]:

@@ -83,7 +83,8 @@ TABLES: dict[str, Table] = {
                 Column("trades", pl.Int64, "number of trades", nullable=True, ge=0),
                 Column("buy_volume", _F, "taker bought", "base", nullable=True, ge=0),
             ),
-            "Bars as the exchange published them.",
+            "Bars as the exchange published them: what bars are made of where there are no ticks, "
+            "and what they are held against where there are.",
             unique=("ts",),
         ),
         Table(
@@ -123,7 +124,7 @@ TABLES: dict[str, Table] = {
                     added=True,
                 ),
             ),
-            "What is wrong with a day of data: gaps, duplicates, disorder, outliers, silences.",
+            "What is wrong or odd about a day of data, a row for each finding (docs/sources.md).",
             sort_by=("ts", "kind"),
         ),
         Table(

@@ -135,7 +135,7 @@ class LiveBars:
         if previous is not None:
             price = previous.price, previous.side
             beneath = -1 if previous.last_id is None else previous.last_id
-            seen = previous.ts, previous.trade_id, beneath
+            seen = previous.ts, previous.trade_id, beneath, previous.price
         self._series = []
         for interval in intervals:
             length = parse_interval(interval)
@@ -228,7 +228,7 @@ class LiveBars:
             # One stamped before a bar that a timer closed shows no earlier than the bar it counts
             # in begins.
             shown = np.maximum(ticks.ts, builder.open_end - length)
-            validity.push(shown, ticks.trade_id, ticks.first_id, ticks.last_id)
+            validity.push(shown, ticks.trade_id, ticks.first_id, ticks.last_id, ticks.price)
         self._priced = True
         self._last_id = int(ticks.trade_id[-1])
 

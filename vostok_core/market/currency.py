@@ -21,6 +21,7 @@ from vostok_core.market.days import (
     parts_in_use,
     read_otherwise,
 )
+from vostok_core.market.drift import WRITTEN, written
 
 
 class MarketCurrency:
@@ -98,6 +99,7 @@ class MarketCurrency:
             or self._other_code(info, day, "quality")
             or self._changed(before, day, _chain(info))
             or self._mended_otherwise(info, day)
+            or self._written_otherwise(info, day)
         )
 
     def _mended_otherwise(self, info: PartitionInfo, day: date) -> Stale | None:
@@ -107,6 +109,20 @@ class MarketCurrency:
             of = date.fromisoformat(text)
             used = parts_in_use(self._lake.parts(raw, **self._keys(raw), date=of))
             if of != day and _of_day(info, raw, of) != landed_inputs(raw, of, used):
+                return Stale.of(day, f"other files have landed on {of} since", *_chain(info))
+        return None
+
+    def _written_otherwise(self, info: PartitionInfo, day: date) -> Stale | None:
+        """What has changed of how files of the day and the day before were said to be written."""
+        name = _merged_of(info)
+        for key, way in info.inputs.items():
+            if not key.startswith(f"{WRITTEN}/"):
+                continue
+            of = date.fromisoformat(key.split("/")[1])
+            if not self._lake.exists(name, **self._keys(name), date=of):
+                continue  # it has landed since, and nothing of it is made yet
+            parts = self._lake.parts(LANDED[name], **self._keys(name), date=of)
+            if written(parts_in_use(parts)) != way:
                 return Stale.of(day, f"other files have landed on {of} since", *_chain(info))
         return None
 
@@ -160,7 +176,8 @@ def _of_day(info: PartitionInfo, raw: str, day: date) -> dict[str, str]:
 def _merged_of(info: PartitionInfo) -> str:
     """Whether a partition comes from `ticks` or from `klines`."""
     tables = {key.split("/")[0] for key in info.inputs}
-    return "klines" if tables & {"klines", LANDED["klines"]} else "ticks"
+    # Bars of ticks name klines too, which they are held against.
+    return "ticks" if tables & {"ticks", LANDED["ticks"]} else "klines"
 
 
 def _chain(info: PartitionInfo) -> tuple[str, ...]:

@@ -12,22 +12,23 @@ from typing import Any, Literal
 
 import polars as pl
 
-from vostok_core.errors import DataError, MissingPartition, UsageError
+from vostok_core.errors import DataError, MissingPartition, UnfitDay, UsageError
 from vostok_core.hashing import hash_value
 from vostok_core.lake.parquet import PartitionInfo
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.market.bars import bars_from_klines, day_bars
+from vostok_core.market.drift import WRITTEN, drift, written
 from vostok_core.market.findings import Finding, findings_frame
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.kept_once import rows_of
 from vostok_core.market.klines import merge_klines
 from vostok_core.market.mending import Mend, settled, with_repaired
-from vostok_core.market.quality import inspect, inspect_klines
+from vostok_core.market.quality import inspect, inspect_klines, poison
 from vostok_core.market.ticks import LastTick, last_tick, merge
 from vostok_core.times import DAY, day_start
 
-CODE_VERSION = "5"
+CODE_VERSION = "6"
 """Changes whenever a value that the functions of this module return changes."""
 
 ORDER = "order"
@@ -59,7 +60,7 @@ ABSENT = "absent"
 KLINE_INTERVAL = "1m"
 """The interval that klines are merged, inspected and made into bars at."""
 
-LANDING_VERSION = "1"
+LANDING_VERSION = "2"
 """Changes whenever a reader of source files reads the same file otherwise."""
 
 RULES = "rules"
@@ -119,8 +120,8 @@ def landed_inputs(name: str, day: date, used: Iterable[PartitionInfo]) -> Inputs
 
 def rules_of(instrument: Instrument) -> str:
     """Hash of what market data depend on of their instrument: first 16 hex digits."""
-    step = str(instrument.quantity_step.normalize())
-    return hash_value([instrument.tick, step, instrument.max_silence])[:16]
+    steps = [str(step.normalize()) for step in (instrument.price_tick, instrument.quantity_step)]
+    return hash_value([instrument.tick, *steps, instrument.max_silence])[:16]
 
 
 def ticks_day(
@@ -153,7 +154,9 @@ def ticks_day(
         bare, findings = _merged([part for part in landed if not _mends([part])], instrument, day)
         unmended = inspect(bare, day, instrument, previous=bare_previous, findings=findings)
         quality = with_repaired(quality, unmended, [*before, *mends])
-    return ticks, quality, {RULES: rules_of(instrument), **inputs, **read, **read_before}
+    quality, ways = _with_drift(lake, "raw_trades", quality, day, instrument=str(instrument.id))
+    made_from = {**inputs, **read, **read_before, **ways}
+    return ticks, quality, {RULES: rules_of(instrument), **made_from}
 
 
 def klines_day(
@@ -180,9 +183,11 @@ def klines_day(
         day,
         instrument,
         previous_ts=None if previous is None else previous[0],
+        previous_close=None if previous is None else previous[1],
         findings=findings,
     )
-    return klines, quality, {RULES: rules_of(instrument), **inputs, **read}
+    quality, ways = _with_drift(lake, "raw_klines", quality, day, **keys)
+    return klines, quality, {RULES: rules_of(instrument), **inputs, **read, **ways}
 
 
 def bars_day(
@@ -196,9 +201,11 @@ def bars_day(
     Raises:
         MissingPartition: The day's ticks (or klines) or quality have not been written, or the day
             before has landed and its ticks (or klines) have not been written.
+        UnfitDay: Something is wrong with the day that no bar would be marked invalid for.
     """
     name = str(instrument.id)
     found, quality = lake.load("quality", instrument=name, date=day)
+    require_fit(quality, name, day)
     inputs = {RULES: rules_of(instrument), f"quality/{day}": found.content_hash}
     if instrument.tick == "none":
         keys = {"instrument": name, "interval": KLINE_INTERVAL}
@@ -213,6 +220,10 @@ def bars_day(
     else:
         found, ticks = lake.load("ticks", instrument=name, date=day)
         inputs[f"ticks/{day}"] = found.content_hash
+        # What they are held against is looked at again when it changes.
+        keys = {"instrument": name, "interval": KLINE_INTERVAL, "date": str(day)}
+        there = lake.exists("klines", **keys)
+        inputs[f"klines/{day}"] = lake.info("klines", **keys).content_hash if there else NOTHING
         tick, read = previous_tick(lake, instrument, day)
         previous = None if tick is None else (tick.price, tick.side)
         bars = {
@@ -222,11 +233,39 @@ def bars_day(
     return bars, inputs | read
 
 
+def require_fit(quality: pl.DataFrame, name: str, day: date) -> None:
+    """Check that nothing is wrong with a day that would be trained on.
+
+    Raises:
+        UnfitDay: Something is.
+    """
+    bad = poison(quality).select("kind", "detail").rows()
+    if bad:
+        raise unfit(name, day, "; ".join(f"{kind}: {said}" for kind, said in bad))
+
+
+def unfit(name: str, day: date, why: str) -> UnfitDay:
+    """The error about a day whose bars must not be trained on."""
+    return UnfitDay(
+        f"no bars are built of {day}, since training would be poisoned by it: {why}",
+        where=name,
+        hint="ingest the right file with `vostok ingest PATH … --replace`, or take the day out by "
+        f"`vostok ingest --instrument {name} --absent {day} --replace`",
+    )
+
+
 def landed_as(lake: Lake, instrument: str, day: date) -> Literal["ticks", "klines"] | None:
-    """The table that what has landed of a day is merged into; none if nothing has landed."""
+    """The table that what has landed of a day is merged into; none if nothing has landed.
+
+    Klines of an instrument of which trades have landed, on this day or another, are only held
+    against its bars.
+    """
     if lake.exists("raw_trades", instrument=instrument, date=day):
         return "ticks"
-    if lake.exists("raw_klines", instrument=instrument, interval=KLINE_INTERVAL, date=day):
+    keys = {"instrument": instrument, "interval": KLINE_INTERVAL}
+    if lake.exists("raw_klines", **keys, date=day) and not lake.days(
+        "raw_trades", instrument=instrument
+    ):
         return "klines"
     return None
 
@@ -349,6 +388,18 @@ def _with_absence(findings: pl.DataFrame, day: date, landed: Sequence[_Landed]) 
     detail = "the exchange has no file of this day, says whoever declared it absent"
     absence = Finding("absent", "warn", start, start + DAY - 1, 0, detail)
     return pl.concat([findings, findings_frame([absence])])
+
+
+def _with_drift(
+    lake: Lake, name: str, quality: pl.DataFrame, day: date, **keys: str
+) -> tuple[pl.DataFrame, Inputs]:
+    """The findings of a day, and that its files are written otherwise than the day before's."""
+    eve = day - timedelta(days=1)
+    now, before = (written(parts_in_use(lake.parts(name, **keys, date=of))) for of in (day, eve))
+    if found := drift(now, before, day):
+        quality = pl.concat([quality, findings_frame(found)])
+        quality = quality.sort("ts", "kind", "end_ts", "detail", maintain_order=True)
+    return quality, {f"{WRITTEN}/{day}": now, f"{WRITTEN}/{eve}": before}
 
 
 def _landed(lake: Lake, name: str, *, date: date, **keys: str) -> list[_Landed]:

@@ -17,9 +17,11 @@ class Finding:
     """One row of the table `quality`.
 
     Attributes:
-        kind: `gap`, `duplicate`, `out_of_order`, `ids_assigned`, `silence`, `outlier`,
-            `time_reversal`, `missing_minutes` or `absent`.
-        severity: `info` needs nobody, `warn` wants a look, `error` means that data is lost.
+        kind: `gap`, `silence`, `missing_minutes`, `absent`, `jump`, `duplicate`, `out_of_order`,
+            `ids_assigned`, `outlier`, `off_tick`, `off_step`, `time_reversal`, `clock_still`,
+            `clock_leap` or `schema_drift`.
+        severity: `info` needs nobody, `warn` wants a look, `error` means that data is lost or
+            wrong: where bars are not invalid for it, none are built of the day.
         ts: First microsecond of the affected span.
         end_ts: Last microsecond of it, itself affected.
         count: Rows, ids or minutes concerned.

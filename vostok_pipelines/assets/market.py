@@ -1,16 +1,18 @@
 """Landed files, ticks, klines, quality and bars of every instrument and day."""
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from datetime import date
 
 import dagster as dg
 
-from vostok_core.errors import DataError, MissingPartition, StalePartition
+from vostok_core.errors import DataError, MissingPartition, StalePartition, UnfitDay
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.market import days as market_days
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.merging import merge_day
+from vostok_core.market.second_view import has_second_view, merge_second_view
 from vostok_core.project import Project
 from vostok_core.times import parse_interval
 from vostok_pipelines import plots
@@ -19,7 +21,9 @@ from vostok_pipelines.landing import land_days
 from vostok_pipelines.metadata import partition_metadata, plot, spec_metadata, table_markdown
 from vostok_pipelines.partitions import Partitions, date_key, days_by_instrument
 from vostok_pipelines.parts import TABLES, keys_of, kind_of
+from vostok_pipelines.quality_checks import QUALITY_CHECKS, QualityChecks, facts, quality_plot
 from vostok_pipelines.resources import LakeResource
+from vostok_pipelines.second_views import CHECKS, KlinesAgree, ReferenceAgrees
 from vostok_pipelines.sources.mirror import Mirror
 
 OWNERS = ["team:data"]
@@ -28,7 +32,7 @@ SINGLE_RUN = dg.BackfillPolicy.single_run()
 
 _MERGED = {
     "ticks": " Only of instruments that have ticks.",
-    "klines": " Only of instruments that have no ticks.",
+    "klines": " Of instruments without ticks; of others only to hold their bars against.",
     "quality": "",
 }
 """What landed files are merged into, and what to add to the table's description."""
@@ -91,14 +95,7 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
             )
             for name, note in _MERGED.items()
         ],
-        check_specs=[
-            dg.AssetCheckSpec(
-                "no_gaps",
-                asset="quality",
-                description="No gap, silence or contradiction in the days of the run. A warning: "
-                "bars that overlap a finding are marked invalid, and train and trade nothing.",
-            )
-        ],
+        check_specs=QUALITY_CHECKS,
         backfill_policy=SINGLE_RUN,
         can_subset=True,
         name="merge_landed",
@@ -108,54 +105,31 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
     ) -> Iterator[dg.MaterializeResult]:
         store = lake.open()
         selected = {key.to_user_string() for key in context.selected_asset_keys}
-        broken: list[dict[str, object]] = []
+        checks = QualityChecks()
         written: set[str] = set()
-        bad = BadDays()
+        bad, unfit = BadDays(), BadDays(UnfitDay)
         for name, days in days_by_instrument(context.partition_keys):
             instrument = universe[name]
-            main = "klines" if instrument.tick == "none" else "ticks"
-            written.add(main)
             for day in days:
                 with bad.noted(name, day):
-                    info, quality, findings = merge_day(store, instrument, day)
+                    described = _merge(store, instrument, day, selected, checks)
                 bad.raise_noted(context)  # the days after it would begin where it ends
-                errors = findings.filter("invalidates")
-                described = {
-                    main: partition_metadata(info),
-                    "quality": partition_metadata(quality) | {"invalid_spans": errors.height},
-                }
+                with unfit.noted(name, day):
+                    checks.require_fit(name, day)
+                if day == days[-1] and "quality" in described:
+                    described["quality"]["plot"] = plot(quality_plot(store, instrument, day))
+                written |= described.keys()
                 for asset in selected & described.keys():
                     context.add_asset_metadata(
                         described[asset], asset_key=asset, partition_key=date_key(day, name)
                     )
-                broken += [
-                    {
-                        "day": str(day),
-                        "instrument": name,
-                        "kind": row["kind"],
-                        "from": str(row["ts"]),
-                        "to": str(row["end_ts"]),
-                        "detail": row["detail"],
-                    }
-                    for row in errors.iter_rows(named=True)
-                ]
         for main in sorted(selected - {"quality"}):
             # An output that is left out would have everything after it skipped.
             note = {} if main in written else {"note": f"these instruments have no {main}"}
             yield dg.MaterializeResult(asset_key=main, metadata=note)
-        if "quality" not in selected:
-            return
-        yield dg.MaterializeResult(
-            asset_key="quality",
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name="no_gaps",
-                    passed=not broken,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    metadata={"findings": len(broken), "first": table_markdown(broken[:20])},
-                )
-            ],
-        )
+        if "quality" in selected:
+            yield dg.MaterializeResult(asset_key="quality", check_results=checks.results())
+            unfit.raise_noted(context)
 
     @dg.asset(
         deps=["ticks", "klines", "quality"],
@@ -173,54 +147,89 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
                 "mostly_valid",
                 asset="bars",
                 description=f"At least {_MOSTLY:.0%} of the bars of each day of the run are valid.",
-            )
+            ),
+            *CHECKS,
         ],
     )
-    def bars(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
+    def bars(
+        context: dg.AssetExecutionContext, lake: LakeResource
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         store = lake.open()
         poor: list[dict[str, object]] = []
+        klines, reference = KlinesAgree(), ReferenceAgrees(settings.instruments)
+        unfit = BadDays(UnfitDay)
+        intervals = sorted(settings.bars.intervals, key=parse_interval)
         for name, days in days_by_instrument(context.partition_keys):
             instrument = universe[name]
             for day in days:
-                metadata: dict[str, object] = {}
-                intervals = sorted(settings.bars.intervals, key=parse_interval)
                 seen = {
                     interval: store.seen("bars", instrument=name, interval=interval, date=day)
                     for interval in intervals
                 }
-                made, inputs = market_days.bars_day(store, instrument, intervals, day)
-                for interval, frame in made.items():
-                    info = store.write(
-                        "bars",
-                        frame,
-                        code_version=market_days.CODE_VERSION,
-                        inputs=inputs,
-                        over=seen[interval],
-                        instrument=name,
-                        interval=interval,
-                        date=day,
-                    )
-                    if interval != "1m":
-                        continue
-                    share = float(frame["valid"].mean() or 0.0)
-                    metadata = partition_metadata(info) | {"valid_share": share}
+                with unfit.noted(name, day):
+                    made, inputs = market_days.bars_day(store, instrument, intervals, day)
+                    minutes = made["1m"]
+                    klines.look(store, instrument, day, minutes)
+                    reference.look(store, instrument, day, minutes)
+                    metadata: dict[str, object] = {}
+                    for interval, frame in made.items():
+                        info = store.write(
+                            "bars",
+                            frame,
+                            code_version=market_days.CODE_VERSION,
+                            inputs=inputs,
+                            over=seen[interval],
+                            instrument=name,
+                            interval=interval,
+                            date=day,
+                        )
+                        if interval == "1m":
+                            metadata = partition_metadata(info)
+                    share = float(minutes["valid"].mean() or 0.0)
+                    metadata["valid_share"] = share
                     if share < _MOSTLY:
                         poor.append({"day": str(day), "instrument": name, "valid": f"{share:.1%}"})
                     if day == days[-1]:
-                        metadata["plot"] = plot(plots.bars(frame, f"{name} {day}"))
-                context.add_asset_metadata(metadata, partition_key=date_key(day, name))
-        return dg.MaterializeResult(
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name="mostly_valid",
-                    passed=not poor,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    metadata={"days": len(poor), "first": table_markdown(poor[:20])},
-                )
-            ]
-        )
+                        metadata["plot"] = plot(plots.bars(minutes, f"{name} {day}"))
+                    context.add_asset_metadata(metadata, partition_key=date_key(day, name))
+        results = [
+            dg.AssetCheckResult(
+                check_name="mostly_valid",
+                asset_key="bars",
+                passed=not poor,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"days": len(poor), "first": table_markdown(poor[:20])},
+            ),
+            klines.result(),
+            reference.result(),
+        ]
+        if unfit:
+            yield from results
+            unfit.raise_noted(context)
+        yield dg.MaterializeResult(check_results=results)
 
     return [landed, merge_landed, bars]
+
+
+def _merge(
+    store: Lake,
+    instrument: Instrument,
+    day: date,
+    selected: AbstractSet[str],
+    checks: QualityChecks,
+) -> dict[str, dict[str, object]]:
+    """Merge what has landed of a day, and describe each table that was written."""
+    described: dict[str, dict[str, object]] = {}
+    if has_second_view(store, instrument, day):
+        info, odd = merge_second_view(store, instrument, day)
+        described["klines"] = partition_metadata(info) | {"odd": odd.height}
+    if instrument.tick != "none" and selected == {"klines"}:
+        return described  # klines can be there before there are trades
+    info, quality, findings = merge_day(store, instrument, day)
+    checks.look(instrument, day, findings)
+    described["klines" if instrument.tick == "none" else "ticks"] = partition_metadata(info)
+    described["quality"] = partition_metadata(quality) | facts(instrument, day, findings)
+    return described
 
 
 def _landed(store: Lake, mirror: Mirror, instrument: Instrument, day: date) -> dict[str, int]:

@@ -1,9 +1,12 @@
 """Sources: readers of files, and the sources of days that stand on them.
 
-`common` opens files, parses delimited text into final types and says on which line a file stops
-being what it claims to be; `frames` turns parsed rows into rows of the lake; `binance`, `kraken`,
-`klines`, `funding` and `generic` know the formats. `by_day` splits what they read into UTC days, a
-large file without holding more than a day of it.
+A file goes through `packed` (what it is packed in), `text` (blocks of whole lines in UTF-8),
+`delimited` (rows in their final types, or the line at which it stops being what it claims) and
+`frames` (rows of the lake); `columnar` takes the place of the first three for Parquet and Feather.
+`binance`, `kraken`, `bulk`, `klines`, `bybit`, `okx`, `tardis`, `funding` and `generic` know the
+layouts, `formats` lists them, and `reading` reads a file of any; `style` tells how it is written,
+so that a change of it is noticed. `by_day` splits what was read into UTC days, a large file without
+holding more than a day of it.
 
 `days` says what a source of days is; `layout` knows names and places in Binance's public archive,
 and `mirror` is a folder in that layout as a source of days.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from vostok_pipelines.sources.common import Field, Layout, Source, SourceFile, parse
+from vostok_pipelines.sources.common import Delimited, Field, Layout, Source, SourceFile, parse
 from vostok_pipelines.sources.frames import trades_frame, whole_times
 
 _AGG_FIELDS = (
@@ -17,7 +17,7 @@ _AGG_FIELDS = (
     Field("qty", pl.Float64, ("quantity", "q")),
     Field("first_trade_id", pl.Int64, ("first_id", "f")),
     Field("last_trade_id", pl.Int64, ("last_id", "l")),
-    Field("time", pl.Int64, ("transact_time", "timestamp", "T")),
+    Field("time", pl.Int64, ("transact_time", "timestamp", "T"), is_time=True),
     Field("is_buyer_maker", pl.Boolean, ("m",)),
 )
 _BEST = Field("best_match", pl.Boolean, ("is_best_match", "M"))
@@ -31,16 +31,13 @@ _TRADE_FIELDS = (
     Field("price", pl.Float64),
     Field("qty", pl.Float64, ("quantity",)),
     Field("quote_qty", pl.Float64, ("quote_quantity",)),
-    Field("time", pl.Int64, ("timestamp",)),
+    Field("time", pl.Int64, ("timestamp",), is_time=True),
     Field("is_buyer_maker", pl.Boolean),
 )
 TRADES = (
     Layout("Binance spot trades", (*_TRADE_FIELDS, _BEST)),
     Layout("Binance USD-M trades", _TRADE_FIELDS),
 )
-
-TIME_FIELDS = {"binance-aggtrades": 5, "binance-trades": 4}
-"""Formats whose large files are read in blocks -> the place of the time in a line."""
 
 
 def read_agg_trades(source: SourceFile) -> Source:
@@ -62,6 +59,7 @@ def read_agg_trades(source: SourceFile) -> Source:
         buyer_maker=pl.col("is_buyer_maker"),
         first_id=pl.col("first_trade_id"),
         last_id=pl.col("last_trade_id"),
+        **_best_match(parsed),
     )
     return Source(frame)
 
@@ -83,5 +81,11 @@ def read_trades(source: SourceFile) -> Source:
         whole_times(parsed, "time"),
         trade_id=pl.col("trade_id"),
         buyer_maker=pl.col("is_buyer_maker"),
+        **_best_match(parsed),
     )
     return Source(frame)
+
+
+def _best_match(parsed: Delimited) -> dict[str, pl.Expr]:
+    """The last column of spot's files; USD-M's don't have it."""
+    return {"best_match": pl.col("best_match")} if "best_match" in parsed.frame.columns else {}

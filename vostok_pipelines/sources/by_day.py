@@ -8,11 +8,8 @@ and a block of its text are in memory, as long as its lines are in the order of 
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -27,14 +24,11 @@ from vostok_core.errors import SourceFormatError
 from vostok_core.times import DAY, day_of, parse_interval
 from vostok_pipelines.sources.common import Source, SourceFile
 from vostok_pipelines.sources.frames import unit_of
+from vostok_pipelines.sources.packed import unpacked_size
+from vostok_pipelines.sources.text import BLOCK, blocks
 
 LARGE = 128 << 20
 """Bytes of text from which on a file is read in blocks."""
-
-BLOCK = 8 << 20
-"""Bytes of text that are parsed at once then."""
-
-_GZIP_RATIO = 8  # of text to what it is packed into, at a guess; a gzip file doesn't reliably say
 
 Reader = Callable[[SourceFile], Source]
 _Frames = Iterator[tuple[date, pl.DataFrame]]
@@ -49,14 +43,15 @@ class Content:
         days: The UTC days that have some, in order; a bar belongs to the day it opens on.
         warnings: What a person should know about it.
         interval: Interval of klines; none for trades.
-        of: The rows of each of some days, in order of days; of one without rows an empty frame. The
-            column `row` counts the rows of the day from 0.
+        written: How it is written, as far as its reader tells.
+        of: The rows of each of some days, in order of days; of one without rows an empty frame.
     """
 
     rows: int
     days: tuple[date, ...]
     warnings: tuple[str, ...]
     interval: str | None
+    written: str
     of: Callable[[Collection[date]], _Frames]
 
 
@@ -89,11 +84,20 @@ def opened(path: Path, time_field: int | None = None) -> Iterator[OpenFile]:
     Raises:
         SourceFormatError: It doesn't exist, can't be read, is empty, or is a damaged archive.
     """
-    if time_field is None or _text_size(path) < LARGE:
+    if time_field is None or _about(path) < LARGE:
         yield _Small(SourceFile.open(path))
         return
     with path.open("rb") as file:
         yield _Large(path, file, time_field)
+
+
+def _about(path: Path) -> int:
+    """About how many bytes of text are in a file; 0 where opening it will say what is wrong."""
+    try:
+        with path.open("rb") as file:
+            return unpacked_size(file)
+    except OSError:
+        return 0
 
 
 def by_day(content: Source) -> dict[date, pl.DataFrame]:
@@ -124,18 +128,18 @@ class _Small:
 
     def read(self, reader: Reader) -> Content:
         content = reader(self._source)
-        return _held(by_day(content), content.warnings, content.interval)
+        return _held(content)
 
 
-def _held(
-    found: dict[date, pl.DataFrame], warnings: tuple[str, ...], interval: str | None
-) -> Content:
+def _held(content: Source) -> Content:
+    found = by_day(content)
     nothing = next(iter(found.values())).clear()
     return Content(
         rows=sum(rows.height for rows in found.values()),
         days=tuple(found),
-        warnings=warnings,
-        interval=interval,
+        warnings=content.warnings,
+        interval=content.interval,
+        written=content.written,
         of=lambda wanted: ((day, found.get(day, nothing)) for day in sorted(wanted)),
     )
 
@@ -156,21 +160,24 @@ class _Large:
         warnings: dict[str, None] = {}
         held: list[Source] = []  # as long as all rows are of one day, they need not be read again
         nothing = pl.DataFrame()
+        written = ""
         for block in self._blocks():
             content = reader(block)
             nothing = content.frame.clear()
+            written = written or content.written  # of the block that holds the header
             warnings |= dict.fromkeys(content.warnings)
             found = by_day(content)
             counts.update({day: rows.height for day, rows in found.items()})
             held = [*held, content] if len(counts) == 1 else []
         if held:
             frame = pl.concat([content.frame for content in held])
-            return _held(by_day(Source(frame)), tuple(warnings), None)
+            return _held(Source(frame, tuple(warnings), written=written))
         return Content(
             rows=counts.total(),
             days=tuple(sorted(counts)),
             warnings=tuple(warnings),
             interval=None,
+            written=written,
             of=lambda wanted: self._give_out(reader, counts, wanted, nothing),
         )
 
@@ -203,20 +210,20 @@ class _Large:
         """
         width: int | None = None
         unit: str | None = None
-        for block in self._lines():
-            fields = block.text.partition(b"\n")[0].split(b",")
+        for text in blocks(self._file, self._path, size=BLOCK):
+            block = SourceFile.of_block(self._path, text)
+            fields = block.data.partition(b"\n")[0].split(b",")
             if width is None:
                 width = len(fields)
             elif len(fields) != width:
                 raise self._refuse(block, f"found {len(fields)} columns, expected {width}")
-            time = _last_line(block).split(b",")[self._time_field : self._time_field + 1]
+            last = block.data.rpartition(b"\n")[2]
+            time = last.split(b",")[self._time_field : self._time_field + 1]
             found = unit_of(int(time[0])) if time and time[0].strip().isdigit() else None
             if unit is not None and found not in (None, unit):
                 raise self._refuse(block, f"its times are in {found}, and those before in {unit}")
             unit = unit or found
             yield block
-        if width is None:
-            raise SourceFormatError("the file is empty", where=self._path, hint="download it again")
         self._require_same()
 
     def _require_same(self) -> None:
@@ -226,35 +233,6 @@ class _Large:
                 where=self._path,
                 hint="land it again once it is whole",
             )
-
-    def _lines(self) -> Iterator[SourceFile]:
-        line, rest = 1, b""
-        try:
-            with _text(self._file) as text:
-                while data := text.read(BLOCK):
-                    whole, newline, after = data.rpartition(b"\n")
-                    if len(rest) > BLOCK:
-                        raise SourceFormatError(
-                            f"line {line} goes on for more than {BLOCK >> 20} MB",
-                            where=self._path,
-                            hint="name the right --format, or download the file again",
-                        )
-                    if not newline:
-                        rest += after
-                        continue
-                    block = rest + whole + newline
-                    rest = after
-                    if block.strip():
-                        yield SourceFile(self._path, block, line)
-                    line += block.count(b"\n")
-        except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError) as bad:
-            raise SourceFormatError(
-                f"the file is truncated or damaged ({bad})",
-                where=self._path,
-                hint="download it again",
-            ) from None
-        if rest.strip():
-            yield SourceFile(self._path, rest, line)
 
     def _refuse(self, block: SourceFile, what: str) -> SourceFormatError:
         return SourceFormatError(
@@ -266,39 +244,3 @@ class _Large:
     def _seen(self) -> tuple[int, int]:
         stat = os.fstat(self._file.fileno())
         return stat.st_size, stat.st_mtime_ns
-
-
-def _last_line(block: SourceFile) -> bytes:
-    return block.text.rpartition(b"\n")[2]
-
-
-@contextmanager
-def _text(file: BinaryIO) -> Iterator[BinaryIO]:
-    """The text in an open file: itself, the first member of a zip, or gunzipped."""
-    file.seek(0)
-    magic = file.read(2)
-    file.seek(0)
-    if magic == b"PK":
-        with zipfile.ZipFile(file) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            with archive.open(members[0]) as text:
-                yield text  # type: ignore[misc]
-    elif magic == b"\x1f\x8b":
-        with gzip.open(file) as text:
-            yield text  # type: ignore[misc]
-    else:
-        yield file
-
-
-def _text_size(path: Path) -> int:
-    """Bytes of the text in a file, about; 0 for what only a reader of whole files can judge."""
-    try:
-        with path.open("rb") as file:
-            size, magic = os.fstat(file.fileno()).st_size, file.read(2)
-            if magic != b"PK":
-                return size * (_GZIP_RATIO if magic == b"\x1f\x8b" else 1)
-            with zipfile.ZipFile(file) as archive:
-                members = [member for member in archive.infolist() if not member.is_dir()]
-                return members[0].file_size if len(members) == 1 else 0
-    except (OSError, zipfile.BadZipFile):
-        return 0

@@ -11,7 +11,7 @@ from vostok_pipelines.sources.frames import whole_times
 BINANCE = Layout(
     "Binance USD-M funding rates",
     (
-        Field("calc_time", pl.Int64),
+        Field("calc_time", pl.Int64, is_time=True),
         Field("funding_interval_hours", pl.Int64),
         Field("last_funding_rate", pl.Float64),
     ),

@@ -15,7 +15,7 @@ from vostok_pipelines.sources.frames import UNITS, klines_frame, unit_of, whole_
 BINANCE = Layout(
     "Binance klines",
     (
-        Field("open_time", pl.Int64),
+        Field("open_time", pl.Int64, is_time=True),
         Field("open", pl.Float64),
         Field("high", pl.Float64),
         Field("low", pl.Float64),
@@ -26,9 +26,34 @@ BINANCE = Layout(
         Field("count", pl.Int64, ("number_of_trades", "trades")),
         Field("taker_buy_volume", pl.Float64, ("taker_buy_base_asset_volume",)),
         Field("taker_buy_quote_volume", pl.Float64, ("taker_buy_quote_asset_volume",)),
-        Field("ignore", pl.String),
+        Field("ignore", pl.String, wanted=False),
     ),
 )
+
+KRAKEN = Layout(
+    "Kraken's OHLCVT",
+    (
+        Field("open_time", pl.Int64, ("timestamp", "time"), is_time=True),
+        Field("open", pl.Float64),
+        Field("high", pl.Float64),
+        Field("low", pl.Float64),
+        Field("close", pl.Float64),
+        Field("volume", pl.Float64),
+        Field("trades", pl.Int64, ("count",)),
+    ),
+)
+
+
+def read_kraken(source: SourceFile) -> Source:
+    """Read one of Kraken's bulk files of klines; minutes in which nothing traded have none.
+
+    Raises:
+        SourceFormatError: It is not one.
+    """
+    parsed = parse(source, (KRAKEN,))
+    opens = whole_times(parsed, "open_time")
+    interval = infer_interval(opens, source)
+    return Source(klines_frame(parsed, opens, interval, trades=pl.col("trades")), (), interval)
 
 
 def read_binance(source: SourceFile) -> Source:

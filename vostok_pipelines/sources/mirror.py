@@ -7,10 +7,11 @@ the one that counts, so a file that corrects a day can be put beside its month.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -18,19 +19,20 @@ from vostok_core.errors import DataError, SourceFormatError
 from vostok_core.market.days import ARCHIVE
 from vostok_core.market.instrument import Instrument
 from vostok_core.times import days as each_day
-from vostok_pipelines.sources import binance, klines
-from vostok_pipelines.sources.by_day import Content, Reader, opened
+from vostok_pipelines.sources import klines
+from vostok_pipelines.sources.by_day import Content, opened
 from vostok_pipelines.sources.common import Source
 from vostok_pipelines.sources.days import BadDay, Day, Known
+from vostok_pipelines.sources.formats import FORMATS
 from vostok_pipelines.sources.layout import SUFFIXES, Series
+from vostok_pipelines.sources.reading import read_file
 
-READERS: Mapping[str, tuple[Reader, int | None]] = {
-    "aggTrades": (binance.read_agg_trades, binance.TIME_FIELDS["binance-aggtrades"]),
-    "trades": (binance.read_trades, binance.TIME_FIELDS["binance-trades"]),
-    "klines": (klines.read_binance, None),
+_FORMATS = {
+    "agg_trade": "binance-aggtrades",
+    "trade": "binance-trades",
+    "none": "binance-klines",
 }
-"""Kind of files -> what reads one, and where the time stands in its lines if they may be read in
-blocks."""
+"""What one tick of an instrument is -> the format of its files."""
 
 
 @dataclass(frozen=True)
@@ -83,20 +85,20 @@ class Mirror:
         self, instrument: Instrument, days: Sequence[date], known: Known
     ) -> Iterator[Day | BadDay]:
         """Read days; of a file of a month, all that are asked for at once. See `DaySource`."""
-        series = Series.of(instrument)
-        files = self.files(series)
+        files = self.files(Series.of(instrument))
         there = [(day, files[day]) for day in days if day in files]
         for found, group in groupby(there, key=lambda pair: pair[1]):
-            yield from self._read(series, found, [day for day, _ in group], known)
+            yield from self._read(instrument, found, [day for day, _ in group], known)
 
     def _read(
-        self, series: Series, found: Found, days: Sequence[date], known: Known
+        self, instrument: Instrument, found: Found, days: Sequence[date], known: Known
     ) -> Iterator[Day | BadDay]:
-        reader, time_field = READERS[series.kind]
+        format_ = _FORMATS[instrument.tick]
+        reader = partial(read_file, instrument=instrument, format_=format_)
         provenance = {ARCHIVE: found.path.name}
         left = list(days)
         try:
-            with opened(found.path, time_field) as file:
+            with opened(found.path, FORMATS[format_].time_field) as file:
                 wanted = {day for day in days if not known(day, file.sha256)}
                 content = file.read(reader) if wanted else None
                 if content is not None:
@@ -157,4 +159,5 @@ def _day_by_day(
         if content is None or day not in wanted:
             yield day, None
         else:
-            yield day, Source(next(rows)[1], content.warnings, content.interval)
+            frame = next(rows)[1]
+            yield day, Source(frame, content.warnings, content.interval, content.written)
