@@ -214,7 +214,6 @@ def speed(root: Path, trades: int, repeats: int) -> dict[str, float]:
         for way in WAYS:
             found[way].append(run(way, [small, *rest]))
     seconds = {way: median(each["seconds"] for each in runs) for way, runs in found.items()}
-    rows = sum(pl.scan_parquet(p).select(pl.len()).collect().item() for p in [])
     zipped = sum(path.stat().st_size for path in rest)
     print(f"two days of some {trades:,} trades, one core, median of {repeats}\n")
     print(
@@ -229,7 +228,6 @@ def speed(root: Path, trades: int, repeats: int) -> dict[str, float]:
             f"{way:10}{seconds[way] / 2:10.3f}{seconds[way] / seconds['unzip']:18.2f}"
             f"{seconds[way] / seconds['vostok']:14.2f}{peak:8.0f}{share:>12}"
         )
-    del rows
     return seconds
 
 

@@ -25,12 +25,12 @@ from vostok_core.market.days import (
     CODE_VERSION,
     GIVE_WAY,
     KLINE_INTERVAL,
-    LANDED,
     LANDING_VERSION,
     parts_in_use,
     read_otherwise,
 )
 from vostok_core.market.instrument import Instrument
+from vostok_core.market.kept_once import LANDED
 from vostok_core.project import Project
 from vostok_core.sentiment.currency import stale_scores
 from vostok_core.times import days as each_day

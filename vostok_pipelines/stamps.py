@@ -11,8 +11,9 @@ from datetime import date
 from pathlib import Path
 
 from vostok_core.lake.store import Lake
-from vostok_core.market.days import KLINE_INTERVAL, LANDED
+from vostok_core.market.days import KLINE_INTERVAL
 from vostok_core.market.instrument import Instrument
+from vostok_core.market.kept_once import LANDED
 from vostok_core.project import Project
 from vostok_pipelines.assets.features import intervals_of
 from vostok_pipelines.file_hashes import SETTLED_SECONDS

@@ -20,8 +20,8 @@ from vostok_core.lake.parquet import NOWHERE, PartitionInfo
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.lake.upkeep import Rewritten, compact, leftovers, whole
-from vostok_core.market.days import LANDED, parts_in_use
-from vostok_core.market.kept_once import keep_once, keeping
+from vostok_core.market.days import parts_in_use
+from vostok_core.market.kept_once import LANDED, keep_once, keeping
 from vostok_core.project import Project
 from vostok_core.settings import RetentionSettings
 from vostok_core.times import parse_duration
@@ -74,7 +74,7 @@ def _keep_once(lake: Lake, name: str, main: str) -> Iterator[Rewritten]:
                     problem = "its content doesn't match the hash in its footer"
                     yield Rewritten(main, place, info.size, info.size, problem)
                     continue
-                before = keep_once(lake, name, keys, main, info, rows)
+                before = keep_once(lake, main, keys, info, rows)
             after = {part.name: part.size for part in lake.parts(name, **keys)}
         except Conflict:
             continue  # somebody is landing or merging the day, who keeps it once in turn

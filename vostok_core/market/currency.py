@@ -14,7 +14,6 @@ from vostok_core.market.days import (
     ARCHIVE,
     CODE_VERSION,
     KLINE_INTERVAL,
-    LANDED,
     NOTHING,
     RULES,
     landed_inputs,
@@ -22,6 +21,7 @@ from vostok_core.market.days import (
     read_otherwise,
 )
 from vostok_core.market.drift import WRITTEN, written
+from vostok_core.market.kept_once import LANDED
 
 
 class MarketCurrency:

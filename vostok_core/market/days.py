@@ -21,7 +21,7 @@ from vostok_core.market.bars import bars_from_klines, day_bars
 from vostok_core.market.drift import WRITTEN, drift, written
 from vostok_core.market.findings import Finding, findings_frame
 from vostok_core.market.instrument import Instrument
-from vostok_core.market.kept_once import rows_of
+from vostok_core.market.kept_once import LANDED, rows_of
 from vostok_core.market.klines import merge_klines
 from vostok_core.market.mending import Mend, settled, with_repaired
 from vostok_core.market.quality import inspect, inspect_klines, poison
@@ -68,9 +68,6 @@ RULES = "rules"
 
 NOTHING = "nothing"
 """Stands in a partition's inputs for a day before that is not there."""
-
-LANDED = {"ticks": "raw_trades", "klines": "raw_klines"}
-"""What a day of these tables is merged from."""
 
 Inputs = dict[str, str]
 _Landed = tuple[PartitionInfo, pl.DataFrame]

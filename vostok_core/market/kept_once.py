@@ -27,6 +27,9 @@ from vostok_core.lake.store import Lake
 
 Keys = Mapping[str, Any]
 
+LANDED = {"ticks": "raw_trades", "klines": "raw_klines"}
+"""What a day of these tables is merged from."""
+
 
 def keeping(lake: Lake, main: str, keys: Keys) -> AbstractContextManager[None]:
     """For the time of a block, nobody else changes where the rows of an instrument are kept.
@@ -73,15 +76,40 @@ def has_rows(lake: Lake, part: PartitionInfo, keys: Keys) -> bool:
     return lake.info(part.kept_in, **keys).content_hash == part.content_hash
 
 
-def give_back(lake: Lake, name: str, keys: Keys, rows: pl.DataFrame) -> None:
-    """Write the rows of stubs again, before what they stand on becomes another content.
+def write_once(
+    lake: Lake,
+    main: str,
+    rows: pl.DataFrame,
+    keys: Keys,
+    *,
+    code_version: str,
+    inputs: Mapping[str, str],
+    over: str,
+) -> PartitionInfo:
+    """Write a day of `ticks` or `klines`; landed parts with the same rows become stubs.
 
     Args:
         lake: The lake.
-        name: `raw_trades` or `raw_klines`.
+        main: `ticks` or `klines`.
+        rows: The rows.
         keys: Those of the day.
-        rows: What is about to be written; stubs of these rows stay.
+        code_version: As for `Lake.write`.
+        inputs: As for `Lake.write`.
+        over: As for `Lake.write`.
+
+    Raises:
+        Conflict: Somebody else has written the day meanwhile.
     """
+    with keeping(lake, main, keys):
+        _give_back(lake, LANDED[main], keys, rows)
+        info = lake.write(main, rows, code_version=code_version, inputs=inputs, over=over, **keys)
+        keep_once(lake, main, keys, info, rows)
+    return info
+
+
+def _give_back(lake: Lake, name: str, keys: Keys, rows: pl.DataFrame) -> None:
+    """Write the rows of stubs again, before what they stand on becomes another content; stubs of
+    the rows that are about to be written stay."""
     stubs = [part for part in lake.parts(name, **keys) if part.kept_in is not None]
     if not stubs:
         return
@@ -92,16 +120,17 @@ def give_back(lake: Lake, name: str, keys: Keys, rows: pl.DataFrame) -> None:
 
 
 def keep_once(
-    lake: Lake, name: str, keys: Keys, main: str, info: PartitionInfo, rows: pl.DataFrame
+    lake: Lake, main: str, keys: Keys, info: PartitionInfo, rows: pl.DataFrame
 ) -> list[PartitionInfo]:
-    """Make stubs of the landed parts whose rows are those that stand in another table.
+    """Make stubs of the landed parts whose rows are those of the day's `ticks` or `klines`.
+
+    To be called where `keeping` is held.
 
     Args:
         lake: The lake.
-        name: `raw_trades` or `raw_klines`.
+        main: `ticks` or `klines`.
         keys: Those of the day.
-        main: The other table, under the same keys.
-        info: What its footer says.
+        info: What the footer of the day says.
         rows: Its rows, as they were written or read just now.
 
     Returns:
@@ -109,6 +138,7 @@ def keep_once(
     """
     if not info.rows:
         return []
+    name = LANDED[main]
     made = []
     for part in lake.parts(name, **keys):
         if part.kept_in is not None or part.content_hash != info.content_hash:

@@ -12,12 +12,11 @@ from vostok_core.lake.store import Lake
 from vostok_core.market.days import (
     CODE_VERSION,
     KLINE_INTERVAL,
-    LANDED,
     klines_day,
     ticks_day,
 )
 from vostok_core.market.instrument import Instrument
-from vostok_core.market.kept_once import give_back, keep_once, keeping
+from vostok_core.market.kept_once import write_once
 
 
 def merge_day(
@@ -43,9 +42,6 @@ def merge_day(
     seen, seen_quality = lake.seen(main, **keys), lake.seen("quality", **of_quality)
     frame, findings, inputs = make(lake, instrument, day)
     made: dict[str, Any] = {"code_version": CODE_VERSION, "inputs": inputs}
-    with keeping(lake, main, keys):
-        give_back(lake, LANDED[main], keys, frame)
-        info = lake.write(main, frame, **made, over=seen, **keys)
-        quality = lake.write("quality", findings, **made, over=seen_quality, **of_quality)
-        keep_once(lake, LANDED[main], keys, main, info, frame)
+    info = write_once(lake, main, frame, keys, **made, over=seen)
+    quality = lake.write("quality", findings, **made, over=seen_quality, **of_quality)
     return info, quality, findings

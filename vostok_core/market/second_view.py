@@ -22,7 +22,7 @@ from vostok_core.market.days import (
     rules_of,
 )
 from vostok_core.market.instrument import Instrument
-from vostok_core.market.kept_once import give_back, keep_once, rows_of
+from vostok_core.market.kept_once import rows_of, write_once
 from vostok_core.market.klines import merge_klines
 
 _RAW = "raw_klines"
@@ -51,9 +51,9 @@ def merge_second_view(
     used = parts_in_use(lake.parts(_RAW, **keys))
     klines, findings = merge_klines([rows_of(lake, _RAW, part, keys) for part in used])
     inputs = {RULES: rules_of(instrument), **landed_inputs(_RAW, day, used)}
-    give_back(lake, _RAW, keys, klines)
-    info = lake.write("klines", klines, code_version=CODE_VERSION, inputs=inputs, over=seen, **keys)
-    keep_once(lake, _RAW, keys, "klines", info)
+    info = write_once(
+        lake, "klines", klines, keys, code_version=CODE_VERSION, inputs=inputs, over=seen
+    )
     return info, findings
 
 
