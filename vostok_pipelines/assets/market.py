@@ -11,6 +11,7 @@ from vostok_core.lake.tables import table
 from vostok_core.market import days as market_days
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.merging import merge_day
+from vostok_core.market.parts import TABLES, keys_of, kind_of
 from vostok_core.project import Project
 from vostok_core.times import parse_interval
 from vostok_pipelines import plots
@@ -18,7 +19,6 @@ from vostok_pipelines.bad_days import BadDays
 from vostok_pipelines.landing import land_days
 from vostok_pipelines.metadata import partition_metadata, plot, spec_metadata, table_markdown
 from vostok_pipelines.partitions import Partitions, date_key, days_by_instrument
-from vostok_pipelines.parts import TABLES, keys_of, kind_of
 from vostok_pipelines.resources import LakeResource
 from vostok_pipelines.sources.mirror import Mirror
 
