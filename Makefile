@@ -97,6 +97,7 @@ docs: $(STAMP) ## rewrite the generated pages of docs/
 	@$(PY) -m vostok.reference
 	@$(PY) -m vostok_live.service.reference
 	@$(PY) -m vostok_core.features.document > docs/features.md
+	@$(PY) -m vostok_core.lake.document docs/lake.md
 
 .PHONY: constraints
 constraints: $(STAMP) ## pin what is installed now

@@ -48,6 +48,12 @@ def hash_frame(frame: pl.DataFrame) -> str:
             digest.update(np.ascontiguousarray(lengths).data)
             digest.update("".join(series.fill_null("").to_list()).encode())
             continue
+        if isinstance(series.dtype, pl.List):
+            lengths = series.list.len().cast(pl.Int64).fill_null(0).to_numpy()
+            digest.update(np.ascontiguousarray(lengths).tobytes())
+            inner = series.explode(empty_as_null=False, keep_nulls=False).rename("")
+            digest.update(hash_frame(inner.to_frame()).encode())
+            continue
         physical = series.to_physical()
         filled = physical.fill_null(False if physical.dtype == pl.Boolean else 0)
         digest.update(np.ascontiguousarray(filled.to_numpy()).data)

@@ -51,6 +51,11 @@ class Project:
         """Folder of the persistent Dagster instance of this lake."""
         return self.lake_home / ".dagster"
 
+    @property
+    def recorder_folder(self) -> Path:
+        """The folder of what was recorded and has not landed, and of how recordings stand."""
+        return self.lake_home / self.settings.recorder.folder
+
     def archive(self, instrument: Instrument) -> Path | None:
         """The folder that files of an instrument come from; None where its venue has none."""
         folder = self.settings.sources.archives.get(instrument.id.venue)

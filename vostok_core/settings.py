@@ -27,8 +27,8 @@ from vostok_core.times import parse_duration, parse_interval
 
 FILE_NAME = "vostok.toml"
 
-PERISHABLE = ("ta_catalogue",)
-"""Tables by day that can go: no other table is made from them."""
+PERISHABLE = ("raw_quotes", "quotes", "raw_depth", "depth", "ta_catalogue")
+"""Tables by day that can go: what the gate judges and the daemon trades isn't made from them."""
 
 _ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 
@@ -221,6 +221,25 @@ class LiveSettings(Section):
     )(taken_by(parse_duration))
 
 
+class RecorderSettings(Section):
+    """How `vostok-live record` records. Its folder is relative to the lake's home."""
+
+    instruments: tuple[str, ...] = Field(
+        (),
+        description="instruments that are recorded: those of `vostok-live record` without "
+        "arguments, and those that quotes and depth have partitions for",
+    )
+    folder: str = Field("recorder", description="folder of what has not landed yet")
+    keep: bool = Field(
+        default=False, description="keep what has landed, compressed, frame by frame as it came"
+    )
+    max_gap: str = Field(
+        "3d", description="farthest back that missed trades are fetched; market time"
+    )
+
+    _check = field_validator("max_gap")(taken_by(parse_duration))
+
+
 class InstrumentSettings(Section):
     """One instrument of the universe."""
 
@@ -310,8 +329,8 @@ class RetentionSettings(Section):
     )
     tables: Mapping[str, str] = Field(
         default_factory=dict,
-        description="table -> age beyond which days of it go; only of tables that nothing is made "
-        "from: " + ", ".join(PERISHABLE),
+        description="table -> age beyond which days of it go; only of tables that models are "
+        "not made from: " + ", ".join(PERISHABLE),
     )
 
     _check = field_validator("unfinished", "replaced")(taken_by(parse_duration))
@@ -326,6 +345,14 @@ class RetentionSettings(Section):
                     f"be made again (tables that may go are {', '.join(PERISHABLE)})"
                 )
             taken_by(parse_duration)(age)
+        ages = {name: parse_duration(age) for name, age in tables.items()}
+        for name, age in ages.items():
+            raw = f"raw_{name}"
+            if raw in PERISHABLE and ages.get(raw, age + 1) > age:
+                raise ValueError(
+                    f"days of {name} would be made again from {raw} (give {raw} an age that is not "
+                    "greater)"
+                )
         return tables
 
 
@@ -338,6 +365,7 @@ class Settings(Section):
     sources: SourceSettings = SourceSettings()
     sentiment: SentimentSettings = SentimentSettings()
     live: LiveSettings = LiveSettings()
+    recorder: RecorderSettings = RecorderSettings()
     retention: RetentionSettings = RetentionSettings()
     instruments: Mapping[str, InstrumentSettings] = Field(default_factory=dict)
     exchanges: Mapping[str, ExchangeSettings] = Field(default_factory=dict)
@@ -365,6 +393,25 @@ class Settings(Section):
             )
             for name, s in self.instruments.items()
         }
+
+    @cached_property
+    def recorded(self) -> tuple[Instrument, ...]:
+        """The instruments that are recorded.
+
+        Raises:
+            UsageError: One is not declared, or has no ticks.
+        """
+        found = []
+        for name in self.recorder.instruments:
+            if name not in self.universe:
+                raise UnknownName.of("instrument", name, self.universe, declared_in=FILE_NAME)
+            if self.universe[name].tick == "none":
+                raise UsageError(
+                    f"recorder.instruments names {name}, which has no ticks",
+                    hint='say tick = "trade" or "agg_trade" for it, or leave it out',
+                )
+            found.append(self.universe[name])
+        return tuple(dict.fromkeys(found))
 
     @property
     def bases(self) -> tuple[str, ...]:
@@ -506,7 +553,8 @@ def load_settings(path: Path, overrides: Mapping[str, str] | None = None) -> Set
             content[section][key] = _override(value)
             written_as[keys] = name
     try:
-        return Settings.model_validate(content)
+        settings = Settings.model_validate(content)
+        assert settings.recorded is not None, "an error, or some or none"
     except ValidationError as error:
         raise SettingsError(
             explain(error, Settings, written_as),
@@ -515,6 +563,7 @@ def load_settings(path: Path, overrides: Mapping[str, str] | None = None) -> Set
         ) from None
     except VostokError as error:
         raise SettingsError(error.what, where=path, hint=error.hint) from None
+    return settings
 
 
 def _override(value: str) -> Any:

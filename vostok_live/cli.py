@@ -8,8 +8,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,15 +15,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vostok_core.errors import Refused, VostokError
+from vostok_live.options import DebugOption, ExchangeOption, LakeOption, find, reported
+from vostok_live.recorder.cli import record
 
 if TYPE_CHECKING:
-    from vostok_core.project import Project
     from vostok_core.trading.events import Action
     from vostok_live.daemon.plan import Plan
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-_INTERRUPTED = 130
 _SWITCH = 0.0005  # seconds that a thread may keep the interpreter
 
 StrategyArgument = Annotated[
@@ -34,25 +32,7 @@ StrategyArgument = Annotated[
 InstrumentOption = Annotated[
     str, typer.Option("--instrument", metavar="ID", help="Instrument of vostok.toml.")
 ]
-LakeOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--lake",
-        metavar="DIR",
-        help="The lake, a folder or s3://bucket/prefix, instead of VOSTOK_LAKE or vostok.toml.",
-    ),
-]
-ExchangeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--exchange",
-        metavar="NAME",
-        help="binance, testnet, or the address of an embedded exchange; by default the one that "
-        "runs on the lake.",
-    ),
-]
 RealOption = Annotated[bool, typer.Option("--real", help="Real money is meant.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Add the traceback to an error.")]
 
 
 @app.callback(epilog="`vostok-live COMMAND --help` explains a command and shows examples.")
@@ -70,6 +50,10 @@ def options() -> None:
       eval "$(vostok-exchange key --lake data_lake)"
       vostok-live run demo_flow --instrument demo.spot.EDGE-USDT
       vostok-live monitor demo_flow --instrument demo.spot.EDGE-USDT
+
+    \b
+    Record what the market says, with or without a model:
+      vostok-live record demo.spot.EDGE-USDT
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused (no model in service), 130 interrupted.
     """
@@ -101,7 +85,7 @@ def run(
       vostok-live run my_strategy --instrument BTC/USDT --exchange testnet
       vostok-live run my_strategy --instrument BTC/USDT --exchange binance --real
     """
-    with _reported(debug=debug):
+    with reported(debug=debug):
         _check_model(lake, strategy, instrument)
         plan = _plan(lake, strategy, instrument, exchange, real=real)
         from vostok_live.daemon.plan import JOURNAL
@@ -164,7 +148,7 @@ def status(
       vostok-live status demo_flow --instrument demo.spot.EDGE-USDT
       vostok-live status demo_flow --instrument demo.spot.EDGE-USDT --json | jq .ready
     """
-    with _reported(debug=debug):
+    with reported(debug=debug):
         from vostok_live.service import client
         from vostok_live.service.status import encode
 
@@ -189,7 +173,7 @@ def _verb(action: Action, about: str) -> None:
         *,
         debug: DebugOption = False,
     ) -> None:
-        with _reported(debug=debug):
+        with reported(debug=debug):
             from vostok_live.daemon.plan import JOURNAL
             from vostok_live.seams import real_seams
             from vostok_live.switch import control
@@ -230,7 +214,7 @@ def monitor(
       vostok-live monitor demo_flow --instrument demo.spot.EDGE-USDT
       vostok-live monitor demo_flow --instrument demo.spot.EDGE-USDT --once
     """
-    with _reported(debug=debug):
+    with reported(debug=debug):
         state = _state(lake, strategy, instrument)
         if once:
             from rich.console import Console
@@ -261,7 +245,7 @@ def audit(
     Example:
       vostok-live audit demo_flow --instrument demo.spot.EDGE-USDT
     """
-    with _reported(debug=debug):
+    with reported(debug=debug):
         from vostok_live.audit import audit as compare
         from vostok_live.seams import real_seams
 
@@ -294,12 +278,12 @@ def ship(
       vostok-live ship demo_flow --instrument demo.spot.EDGE-USDT
       vostok sql "FROM live_fills"
     """
-    with _reported(debug=debug):
+    with reported(debug=debug):
         from vostok_live import shipping
         from vostok_live.daemon.plan import JOURNAL, state_folder
 
         os.nice(10)  # a daemon that trades goes first
-        project = _project(lake)
+        project = find(lake)
         market = project.settings.instrument(instrument)
         journal = state_folder(project, strategy, market) / JOURNAL
         send = shipping.ship_changed if changed else shipping.ship
@@ -309,6 +293,9 @@ def ship(
             typer.echo(f"{info.rows:>9,} rows  {shipped_to.name_of(info)}")
         if not written:
             typer.echo("nothing has changed since it was shipped last")
+
+
+app.add_typer(record, name="record")
 
 
 @app.command()
@@ -327,13 +314,11 @@ def doctor(
     Example:
       vostok-live doctor demo_flow --instrument demo.spot.EDGE-USDT
     """
-    with _reported(debug=debug):
+    with reported(debug=debug):
         from vostok_live.doctor import examine
 
         sound = True
-        for finding in examine(
-            _project(lake), strategy, instrument, exchange, os.environ, real=real
-        ):
+        for finding in examine(find(lake), strategy, instrument, exchange, os.environ, real=real):
             typer.echo(str(finding))
             sound &= finding.ok
         if not sound:
@@ -345,19 +330,13 @@ def main() -> None:
     app(prog_name="vostok-live")
 
 
-def _project(lake: Path | None) -> Project:
-    from vostok_core.project import find_project
-
-    return find_project(Path.cwd(), os.environ, lake)
-
-
 def _plan(
     lake: Path | None, strategy: str, instrument: str, exchange: str | None, *, real: bool
 ) -> Plan:
     from vostok_live.daemon.plan import find_named, make_plan
     from vostok_live.daemon.venue import find_key, find_venue
 
-    project = _project(lake)
+    project = find(lake)
     find_named(project, strategy, instrument)  # before an exchange or a key is asked for
     venue = find_venue(exchange, project.lake_home, real=real)
     return make_plan(version("vostok"), project, strategy, instrument, venue, find_key(os.environ))
@@ -371,7 +350,7 @@ def _check_model(lake: Path | None, strategy: str, instrument: str) -> None:
     from vostok_live.daemon.model import Model
     from vostok_live.daemon.plan import JOURNAL, find_named, state_folder
 
-    project = _project(lake)
+    project = find(lake)
     found, market = find_named(project, strategy, instrument)
     if not (state_folder(project, strategy, market) / JOURNAL).exists():
         Model.load(found, strategy, str(market.id))
@@ -380,24 +359,8 @@ def _check_model(lake: Path | None, strategy: str, instrument: str) -> None:
 def _state(lake: Path | None, strategy: str, instrument: str) -> Path:
     from vostok_live.daemon.plan import state_folder
 
-    project = _project(lake)
+    project = find(lake)
     return state_folder(project, strategy, project.settings.instrument(instrument))
-
-
-@contextmanager
-def _reported(*, debug: bool) -> Iterator[None]:
-    """Turn an error into one paragraph on stderr and the exit code it stands for."""
-    try:
-        yield
-    except VostokError as error:
-        if debug:
-            raise
-        kind = "Refused" if isinstance(error, Refused) else "Error"
-        typer.echo(" ".join(f"{kind}: {error}".split()), err=True)
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        typer.echo("Interrupted.", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
 
 
 if __name__ == "__main__":

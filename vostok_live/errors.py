@@ -16,3 +16,20 @@ class JournalError(VostokError):
 
 class JournalTaken(JournalError):
     """Another process has the right to write the journal."""
+
+
+def gravest(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that a person should hear of, where several came at once."""
+    found: list[BaseException] = []
+    rest: list[BaseException] = [group]
+    while rest:
+        error = rest.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            rest += error.exceptions
+        else:
+            found.append(error)
+    for kind in (JournalError, VostokError, Exception):
+        for error in found:
+            if isinstance(error, kind):
+                return error
+    return found[0]

@@ -19,6 +19,7 @@ from vostok_core.features.currency import FeatureCurrency
 from vostok_core.features.registry import packs
 from vostok_core.hashing import hash_value
 from vostok_core.lake.parquet import PartitionInfo
+from vostok_core.lake.recorder_folder import open_days
 from vostok_core.lake.remembering import RememberingLake
 from vostok_core.lake.store import Lake
 from vostok_core.market.days import (
@@ -31,6 +32,7 @@ from vostok_core.market.days import (
 )
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.kept_once import LANDED
+from vostok_core.market.parts import is_landed, part_name, stands_for
 from vostok_core.project import Project
 from vostok_core.sentiment.currency import stale_scores
 from vostok_core.times import days as each_day
@@ -39,7 +41,6 @@ from vostok_pipelines.file_hashes import SETTLED_SECONDS, FileHashes
 from vostok_pipelines.funding import TABLE as FUNDING
 from vostok_pipelines.funding import DueFunding, due_funding, funding_files
 from vostok_pipelines.jobs import needs_news, packs_of
-from vostok_pipelines.parts import is_landed, part_name, stands_for
 from vostok_pipelines.sources.layout import Series
 from vostok_pipelines.sources.mirror import Mirror
 from vostok_pipelines.stamps import Place, day_places, is_settled, listing, merged_table
@@ -61,7 +62,8 @@ class Arrivals:
         scored: For each day whose news have current scores, the content hash of these; empty if
             the instrument needs none.
         by: Hash of the code and rules that days are made by.
-        open: The days that are not made of those sources, in order.
+        open: The days that are not made of those sources, in order; those are left out that the
+            recorder has not landed all of, until it has or the archive has their file.
     """
 
     sources: Mapping[date, Sequence[str]]
@@ -105,6 +107,7 @@ class ArrivalsReader:
     def __init__(self, project: Project, *, settled: float = SETTLED_SECONDS) -> None:
         self._project = project
         self._archive = project.archive
+        self._recorder = project.recorder_folder
         self._start = project.settings.calendar.start
         self._hashes = FileHashes(project.dagster_home / "archive-hashes.json", settled=settled)
         self._known: dict[str, tuple[str, _Lake]] = {}
@@ -159,10 +162,12 @@ class ArrivalsReader:
                 if name is None or not stands_for(part, name)
             }
             sources[day] = sorted(f"{part} {old[part]}" if part in old else part for part in kept)
+        recording = open_days(self._recorder / str(instrument.id)) - names.keys()
         waiting = [
             day
             for day in sorted(sources)
             if self._start <= day <= last and (day in unlanded or day not in found.made)
+            if day not in recording
         ]
         by = self._made_by(instrument)
         return Arrivals(sources, found.parts.keys(), found.merged, found.scored, by, waiting)

@@ -10,6 +10,7 @@ import dagster as dg
 from vostok_core.project import Project, find_project
 from vostok_pipelines.arrivals import ArrivalsReader
 from vostok_pipelines.assets.archive import archive_assets
+from vostok_pipelines.assets.book import book_assets, book_checks
 from vostok_pipelines.assets.features import feature_assets
 from vostok_pipelines.assets.live import live_assets
 from vostok_pipelines.assets.market import market_assets
@@ -42,12 +43,14 @@ def _build(project: Project) -> dg.Definitions:
         assets=[
             *archive_assets(project, partitions),
             *market_assets(project, partitions),
+            *book_assets(project, partitions),
             *news_assets(project, partitions),
             *feature_assets(project, partitions),
             *research_assets(project, partitions),
             *strategy_assets(project, partitions),
             *live_assets(project, partitions),
         ],
+        asset_checks=book_checks(project),
         jobs=list(project_jobs.values()),
         schedules=schedules(project, project_jobs, arrivals),
         sensors=sensors(project, project_jobs, arrivals),

@@ -16,6 +16,7 @@ import dagster as dg
 from vostok_core.hashing import hash_value
 from vostok_core.lake.store import Lake
 from vostok_core.market.instrument import Instrument
+from vostok_core.market.parts import TABLES, kind_of
 from vostok_core.project import Project
 from vostok_core.times import days as each_day
 from vostok_pipelines.asked import (
@@ -31,7 +32,6 @@ from vostok_pipelines.asked import (
 from vostok_pipelines.fetching.archive import ArchiveFetcher
 from vostok_pipelines.leases import fail_dead_runs
 from vostok_pipelines.partitions import date_key, range_tags
-from vostok_pipelines.parts import TABLES, kind_of
 from vostok_pipelines.sources.layout import Series
 
 RECENT = timedelta(days=3)

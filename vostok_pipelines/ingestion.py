@@ -52,7 +52,7 @@ def ingestion_requests(
     """
     fail_dead_runs(instance, project.dagster_home)
     deadline = time.monotonic() + LOOK_SECONDS
-    busy = _busy(instance, project.settings.universe)
+    busy = busy_instruments(instance, project.settings.universe)
     lake = project.open_lake()
     requests: list[dg.RunRequest] = []
     notes = left_out(project)
@@ -155,7 +155,7 @@ def _begun(days: Iterable[date], arrivals: Arrivals) -> tuple[list[date], list[d
     return begun, waiting
 
 
-def _busy(instance: dg.DagsterInstance, universe: Iterable[str]) -> set[str]:
+def busy_instruments(instance: dg.DagsterInstance, universe: Iterable[str]) -> set[str]:
     """The instruments of which an unfinished run reads or writes partitions."""
     order = list(universe)
     busy: set[str] = set()

@@ -6,11 +6,13 @@ from typing import Any
 import dagster as dg
 
 from vostok_core.features.registry import packs
+from vostok_core.market.book_days import MADE
 from vostok_core.project import Project
 
 FETCH = "fetch"
 INGEST = "ingest"
 NEWS = "news_and_scores"
+BOOKS = "books"
 
 Jobs = dict[str, Any]
 
@@ -78,6 +80,15 @@ def jobs(project: Project) -> Jobs:
             description="Days of news, fetched and scored.",
         ),
     ]
+    if project.settings.recorded:
+        made.append(
+            dg.define_asset_job(
+                BOOKS,
+                selection=_selection(*MADE),
+                description="Days of a recorded book: quotes and depth in order, what is wrong "
+                "with them.",
+            )
+        )
     for name, strategy in project.strategies.items():
         horizon = strategy.file.labels.horizon
         made += [

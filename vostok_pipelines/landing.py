@@ -29,8 +29,7 @@ from vostok_core.market.days import (
 )
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.kept_once import has_rows
-from vostok_core.times import days as each_day
-from vostok_pipelines.parts import (
+from vostok_core.market.parts import (
     TABLES,
     keys_of,
     kind_of,
@@ -40,6 +39,7 @@ from vostok_pipelines.parts import (
     stands_for,
     write_part,
 )
+from vostok_core.times import days as each_day
 from vostok_pipelines.sources import klines
 from vostok_pipelines.sources.by_day import opened
 from vostok_pipelines.sources.common import PLAIN, Kind, Notation

@@ -1,5 +1,7 @@
 """Partitions: date × instrument for data, date for news, week × instrument for strategies.
 
+What is made of a recorded book has those of the instruments that are recorded alone.
+
 Dagster writes a key of two dimensions as `value|value`, with the dimensions in alphabetical order:
 `2025-01-06|binance.spot.BTC-USDT` and `binance.spot.BTC-USDT|2025-01-06` (a week's Monday).
 """
@@ -28,12 +30,14 @@ class Partitions:
 
     date: dg.PartitionsDefinition
     date_instrument: dg.MultiPartitionsDefinition
+    date_recorded: dg.MultiPartitionsDefinition
     week_instrument: dg.MultiPartitionsDefinition
 
     @classmethod
     def of(cls, settings: Settings) -> "Partitions":
         start = settings.calendar.start
         instruments = dg.StaticPartitionsDefinition(list(settings.instruments))
+        recorded = dg.StaticPartitionsDefinition([str(each.id) for each in settings.recorded])
         daily = dg.DailyPartitionsDefinition(start_date=start.isoformat())
         # The week that has begun is a partition: its model is made on its Monday.
         weekly = dg.WeeklyPartitionsDefinition(
@@ -44,6 +48,7 @@ class Partitions:
             date_instrument=dg.MultiPartitionsDefinition(
                 {"date": daily, "instrument": instruments}
             ),
+            date_recorded=dg.MultiPartitionsDefinition({"date": daily, "instrument": recorded}),
             week_instrument=dg.MultiPartitionsDefinition(
                 {"instrument": instruments, "week": weekly}
             ),

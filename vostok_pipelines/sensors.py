@@ -9,6 +9,7 @@ from vostok_pipelines.arrivals import ArrivalsReader
 from vostok_pipelines.asked import Requests
 from vostok_pipelines.ingestion import ingestion_requests
 from vostok_pipelines.jobs import INGEST, Jobs
+from vostok_pipelines.recording_sensors import recording_sensors
 
 
 def sensors(
@@ -20,8 +21,9 @@ def sensors(
         job=project_jobs[INGEST],
         minimum_interval_seconds=30,
         description="Ingests the days of every instrument whose files lie in the archive folder, "
-        "or were landed by `vostok ingest --land-only`, and that the lake's bars are not made "
-        "from, and those of funding rates. Files are told by their content.",
+        "or were landed by `vostok ingest --land-only`, or were recorded, and that the lake's bars "
+        "are not made from, and those of funding rates. Files are told by their content; a day "
+        "that the recorder has not landed all of waits.",
     )
     def new_trade_files(
         context: dg.SensorEvaluationContext,
@@ -32,4 +34,4 @@ def sensors(
             project, arrivals, context.instance, universe, yesterday, context.log
         )
 
-    return [new_trade_files]
+    return [new_trade_files, *recording_sensors(project, project_jobs)]

@@ -19,13 +19,13 @@ from tests.fetching.archive_server import ArchiveServer, content, cut, status, t
 from vostok_core.errors import FetchError, UsageError
 from vostok_core.market.days import FETCHED
 from vostok_core.market.instrument import Instrument
+from vostok_core.market.parts import write_part
 from vostok_core.project import Project, find_project
 from vostok_core.times import days as each_day
 from vostok_pipelines.fetching.archive import ArchiveFetcher
 from vostok_pipelines.fetching.fetcher import Fetched, Progress
 from vostok_pipelines.fetching.polite import Pace
 from vostok_pipelines.landing import land_absent, land_days
-from vostok_pipelines.parts import write_part
 from vostok_pipelines.sources import binance
 from vostok_pipelines.sources.common import SourceFile
 from vostok_pipelines.sources.layout import Series

@@ -15,6 +15,7 @@ from vostok_core.errors import SchemaViolation
 from vostok_core.lake.schemas import fits, pandera_schema, validate
 from vostok_core.lake.tables import TABLES, Column, Table
 
+LIST = pl.List(pl.Float64)
 _VALUES: dict[Any, tuple[Any, ...]] = {
     pl.Float64: (-2.0, 0.0, 0.5, 1.0, 7.0, float("nan"), float("inf")),
     pl.Int64: (-1, 0, 1, 5),
@@ -22,6 +23,7 @@ _VALUES: dict[Any, tuple[Any, ...]] = {
     pl.Boolean: (True, False),
     pl.String: ("", "x"),
     pl.Date: (date(2024, 1, 1), date(2024, 1, 2)),
+    LIST: ([], [1.0], [0.5, 7.0], [0.0], [1.0, -2.0], [float("nan")], [1.0, None]),
 }
 _TIMES = (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, 0, 1, tzinfo=UTC))
 
@@ -71,6 +73,8 @@ def good(table: Table) -> pl.DataFrame:
             row[column.name] = column.isin[0]
         elif column.dtype in (pl.Float64, pl.Int64, pl.Int8):
             row[column.name] = 1
+        elif column.dtype == LIST:
+            row[column.name] = [1.0, 2.0]
         elif column.dtype in _VALUES:
             row[column.name] = _VALUES[column.dtype][0]
         else:
@@ -91,7 +95,8 @@ def test_every_table_takes_a_good_row_and_refuses_each_kind_of_bad_one(table: Ta
                 validate(table, absent, where="here")
         below = column.gt if column.gt is not None else column.ge
         if below is not None:
-            low = frame.with_columns(pl.lit(below - 1, dtype=column.dtype).alias(column.name))
+            bad = [1.0, below - 1] if column.dtype == LIST else below - 1
+            low = frame.with_columns(pl.Series(column.name, [bad], dtype=column.dtype))
             with pytest.raises(SchemaViolation, match=column.name):
                 validate(table, low, where="here")
     if table.unique:

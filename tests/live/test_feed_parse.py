@@ -6,8 +6,10 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,13 +17,15 @@ from hypothesis import strategies as st
 from vostok_live.feed.events import (
     Answer,
     BookTop,
+    DepthDiff,
+    DepthSnapshot,
     Event,
     Kline,
     Malformed,
     Shutdown,
     Tick,
 )
-from vostok_live.feed.parse import MAX_FRAME, decode
+from vostok_live.feed.parse import MAX_FRAME, Impossible, decode, depth_snapshot
 from vostok_pipelines.sources.binance import read_agg_trades, read_trades
 from vostok_pipelines.sources.common import SourceFile
 
@@ -34,7 +38,15 @@ TRADE = (
     '{"e":"trade","E":1723161255343,"s":"BTCUSDT","t":3735683259,"p":"61837.63000000",'
     '"q":"0.02000000","T":1723161255342,"m":false,"M":true}'
 )
-EVENTS = (Tick, BookTop, Kline, Shutdown, Answer, Malformed)
+DEPTH = (
+    '{"stream":"bnbbtc@depth@100ms","data":{"e":"depthUpdate","E":1672515782136,"s":"BNBBTC",'
+    '"U":157,"u":160,"b":[["0.0024","10"]],"a":[["0.0026","100"],["0.0027","0"]]}}'
+)
+SNAPSHOT = (
+    '{"lastUpdateId":1027024,"bids":[["4.00000000","431.00000000"],["3.90000000","1.00000000"]],'
+    '"asks":[["4.00000200","12.00000000"]]}'
+)
+EVENTS = (Tick, BookTop, DepthDiff, DepthSnapshot, Kline, Shutdown, Answer, Malformed)
 
 
 def capture(shared: Path, name: str) -> Iterator[bytes]:
@@ -98,8 +110,7 @@ def test_recorded_trades_are_those_that_the_archive_reader_reads(shared: Path) -
             ticks.append(event)
             data = json.loads(frame)["data"]
             rows.append([data["t"], data["p"], data["q"], "0", data["T"], data["m"], data["M"]])
-    # Changes of the book's depth are in the capture, and nobody reads them.
-    assert kinds == {"Tick": 9_757, "BookTop": 28_040, "unexpected": 3_452}
+    assert kinds == {"Tick": 9_757, "BookTop": 28_040, "DepthDiff": 3_451, "DepthSnapshot": 1}
     read = read_trades(archive(rows)).frame
     assert read["ts"].to_physical().to_list() == [tick.ts for tick in ticks]
     for column in ("trade_id", "price", "qty", "buyer_maker"):
@@ -141,6 +152,27 @@ def test_the_best_prices_are_read() -> None:
     top = BookTop("BNBUSDT", 400900217, 25.3519, 31.21, 25.3652, 0.0, 5)
     assert decode(raw, 5) == top
     assert decode(f'{{"stream":"bnbusdt@bookTicker","data":{raw}}}', 5) == top
+
+
+def test_changes_of_the_depth_are_read() -> None:
+    diff = DepthDiff(
+        "BNBBTC", 157, 160, 1_672_515_782_136_000, [(0.0024, 10.0)], [(0.0026, 100.0), (0.0027, 0)],
+        5,
+    )  # fmt: skip
+    assert decode(DEPTH, 5) == diff
+    assert decode(json.dumps(json.loads(DEPTH)["data"]), 5) == diff
+    assert decode(DEPTH.replace("@100ms", ""), 5) == diff
+    fine = decode(DEPTH.replace("1672515782136", "1672515782136789"))
+    assert isinstance(fine, DepthDiff)
+    assert fine.ts == 1_672_515_782_136_789
+
+
+def test_a_snapshot_of_the_depth_is_read() -> None:
+    bids, asks = [(4.0, 431.0), (3.9, 1.0)], [(4.000002, 12.0)]
+    assert decode(SNAPSHOT, 5) == DepthSnapshot(1027024, bids, asks, 5)
+    assert depth_snapshot(SNAPSHOT.encode(), 5) == DepthSnapshot(1027024, bids, asks, 5)
+    empty = '{"lastUpdateId":0,"bids":[],"asks":[]}'
+    assert decode(empty) == DepthSnapshot(0, [], [], 0)
 
 
 def test_a_kline_is_named_by_its_end() -> None:
@@ -214,7 +246,24 @@ def test_an_answer_to_a_subscription_is_read(frame: str, answer: Answer) -> None
         (AGG.replace("1723161255342", "1723161255342000000"), "impossible"),
         (AGG.replace('"l":27785', '"l":27780'), "impossible"),
         ("{}", "unexpected"),
-        ('{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate"}}', "unexpected"),
+        ('{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate"}}', "wrong_shape"),
+        ('{"stream":"btcusdt@depth20@100ms","data":{"lastUpdateId":1}}', "unexpected"),
+        (DEPTH[:-1], "not_json"),
+        (DEPTH.replace('"U":157,', ""), "wrong_shape"),
+        (DEPTH.replace('["0.0024","10"]', '["0.0024"]'), "wrong_shape"),
+        (DEPTH.replace('["0.0024","10"]', '["0.0024","10","1"]'), "wrong_shape"),
+        (DEPTH.replace('["0.0024","10"]', '["0.0024",null]'), "wrong_shape"),
+        (DEPTH.replace('"0.0024"', '"0"'), "impossible"),
+        (DEPTH.replace('"0.0024"', '"nan"'), "impossible"),
+        (DEPTH.replace('"10"', '"-1"'), "impossible"),
+        (DEPTH.replace('"10"', '"inf"'), "impossible"),
+        (DEPTH.replace('"u":160', '"u":156'), "impossible"),
+        (DEPTH.replace("1672515782136", "17"), "impossible"),
+        (SNAPSHOT.replace("1027024", '"x"'), "wrong_shape"),
+        (SNAPSHOT.replace('"asks"', '"sellers"'), "wrong_shape"),
+        (SNAPSHOT.replace("4.00000200", "4.00000000"), "impossible"),
+        (SNAPSHOT.replace("12.00000000", "0.00000000"), "impossible"),
+        (SNAPSHOT.replace("3.90000000", "4.00000000"), "impossible"),
         ('{"e":"24hrTicker","E":123456789}', "unexpected"),
     ],
 )
@@ -235,7 +284,9 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=5,
 )
-keys = st.sampled_from(["stream", "data", "e", "id", "result", "error", "code", "u", "b", "k"])
+keys = st.sampled_from(
+    ["stream", "data", "e", "id", "result", "error", "code", "u", "b", "k", "lastUpdateId"]
+)
 
 
 @given(st.dictionaries(keys, json_values))
@@ -245,10 +296,34 @@ def test_no_json_raises_an_error(frame: dict[str, object]) -> None:
 
 @given(st.data())
 def test_a_damaged_frame_raises_no_error(data: st.DataObject) -> None:
-    frame = bytearray(data.draw(st.sampled_from([AGG, TRADE])).encode())
+    frame = bytearray(data.draw(st.sampled_from([AGG, TRADE, DEPTH, SNAPSHOT])).encode())
     for _ in range(data.draw(st.integers(1, 8))):
         frame[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
     assert isinstance(decode(bytes(frame)), EVENTS)
+
+
+levels = st.lists(st.tuples(decimals, decimals), max_size=4)
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1), levels, levels)
+def test_changes_of_the_depth_keep_their_numbers(
+    first: int, more: int, bids: list[tuple[str, str]], asks: list[tuple[str, str]]
+) -> None:
+    last = min(first + more, 2**63 - 1)
+    body = {"e": "depthUpdate", "E": 1672515782136, "s": "A", "U": first, "u": last}
+    diff = decode(json.dumps(body | {"b": bids, "a": asks}))
+    assert isinstance(diff, DepthDiff)
+    assert (diff.first_id, diff.last_id) == (first, last)
+    assert diff.bids == [(float(price), float(qty)) for price, qty in bids]
+    assert diff.asks == [(float(price), float(qty)) for price, qty in asks]
+
+
+@given(st.one_of(st.binary(max_size=300), st.dictionaries(keys, json_values).map(json.dumps)))
+def test_an_answer_that_is_no_snapshot_is_refused_by_the_errors_of_the_parser(
+    answer: bytes | str,
+) -> None:
+    with suppress(msgspec.MsgspecError, Impossible, UnicodeDecodeError, RecursionError):
+        assert isinstance(depth_snapshot(answer, 0), DepthSnapshot)
 
 
 @pytest.mark.shared_data

@@ -20,11 +20,11 @@ from vostok_core.market.days import ARCHIVE, LANDING_VERSION, ORDER, REPLACES
 from vostok_core.market.instrument import Instrument, InstrumentId
 from vostok_core.market.kept_once import has_rows
 from vostok_core.market.merging import merge_day
+from vostok_core.market.parts import is_landed
 from vostok_core.project import Project, find_project
 from vostok_core.settings import PERISHABLE
 from vostok_core.times import MINUTE, day_start
 from vostok_pipelines.fetching.rest import rest_folder
-from vostok_pipelines.parts import is_landed
 from vostok_pipelines.upkeep import Garbage, compact_table, find_garbage
 
 DAY = date(2024, 3, 1)
@@ -160,8 +160,21 @@ def test_only_tables_that_nothing_is_made_from_have_an_age(project: Project, lak
     garbage.remove()
     assert lake.days("ta_catalogue", instrument=NAME, interval="1m") == [DAY + timedelta(days=1)]
 
-    (project.root / "vostok.toml").write_text('[retention.tables]\nticks = "90d"\n')
-    with pytest.raises(SettingsError, match="something is made from it"):
+
+@pytest.mark.parametrize(
+    ("ages", "told"),
+    [
+        ('ticks = "90d"', "something is made from it"),
+        ('quotes = "90d"', "made again from raw_quotes"),
+        ('depth = "90d"\nraw_depth = "91d"', "made again from raw_depth"),
+        ('raw_depth = "90"', "not a duration"),
+    ],
+)
+def test_an_age_that_would_lose_or_make_again_is_refused(
+    project: Project, ages: str, told: str
+) -> None:
+    (project.root / "vostok.toml").write_text(f"[retention.tables]\n{ages}\n")
+    with pytest.raises(SettingsError, match=told):
         _ = find_project(project.root, {}).settings
 
 

@@ -13,11 +13,11 @@ import pytest
 from tests.rest.exchanges import HURRY, instrument, numbered
 from vostok_core.market.days import CODE_VERSION, bars_day, ticks_day
 from vostok_core.market.instrument import Instrument
+from vostok_core.market.parts import write_part
 from vostok_core.times import DAY, HOUR, MINUTE, SECOND, day_start
 from vostok_exchange.archive import archive_path
 from vostok_pipelines.broken import broken_spans
 from vostok_pipelines.landing import land_days
-from vostok_pipelines.parts import write_part
 from vostok_pipelines.repair import Answer, Repairs, ask_again, repaired_by
 from vostok_pipelines.rest.trades import Trade, frame_of, landed_rows
 from vostok_pipelines.rest.venues import venue_of

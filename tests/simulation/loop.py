@@ -173,6 +173,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._rounds += 1
             if self._rounds > _MOST_AT_ONCE:
                 raise Livelock(f"{self._rounds} rounds, and it is still {self.now:.6f}")
+            if self._scheduled:  # type: ignore[attr-defined]
+                # A timer fires as soon as it is due within the clock's resolution: it is then.
+                due = self._scheduled[0]._when  # type: ignore[attr-defined]
+                if due < self.now + self._clock_resolution:
+                    self.now = max(self.now, due)
             return
         self._rounds = 0
         # The difference of two times, added to the first, need not be the second.

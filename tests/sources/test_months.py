@@ -25,10 +25,10 @@ from vostok_core.market.days import (
     ticks_day,
 )
 from vostok_core.market.instrument import Instrument, InstrumentId
+from vostok_core.market.parts import need_not_land, part_name, write_part
 from vostok_core.market.ticks import merge
 from vostok_core.times import days as each_day
 from vostok_pipelines.landing import land, land_absent, land_days
-from vostok_pipelines.parts import need_not_land, part_name, write_part
 from vostok_pipelines.sources import binance, by_day
 from vostok_pipelines.sources.common import SourceFile
 from vostok_pipelines.sources.layout import Series, month_of

@@ -43,6 +43,7 @@ _TYPES: dict[Any, str] = {
     pl.String: "VARCHAR",
     pl.Date: "DATE",
     TIME: "TIMESTAMP WITH TIME ZONE",
+    pl.List(pl.Float64): "DOUBLE[]",
 }
 _KEY_TYPES = {"date": "DATE", "week": "DATE"}
 _OPEN_COMMENT = {

@@ -15,7 +15,7 @@ class Column:
     """One column: its name, type, meaning and the values it allows.
 
     `added` columns came after the first lakes were written: older files lack them. `repeats` marks
-    floats of which a partition has few values, which are then written once each.
+    floats (or lists of them) of which a partition has few values, which are then written once each.
     """
 
     name: str

@@ -23,6 +23,7 @@ _NAMES = {
     pl.String: "text",
     pl.Date: "date",
     TIME: "time (µs, UTC)",
+    pl.List(pl.Float64): "list of float64",
 }
 
 

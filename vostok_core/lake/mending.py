@@ -26,6 +26,11 @@ def how_to_make(name: str, keys: Mapping[str, object]) -> str:
         return _of_strategy(name, keys)
     if name in ("raw_trades", "raw_klines"):
         return f"run `vostok ingest PATH --instrument {instrument} --format FORMAT` first"
+    if name in ("raw_quotes", "raw_depth", "recordings"):
+        return (
+            f"record what is to come by `vostok-live record {instrument}`, or land a capture of "
+            f"the day by `vostok-live record {instrument} --replay FILE`, first"
+        )
     if name in ("news", "sentiment_scores"):
         return f"run `vostok materialize news,sentiment_scores --from {day} --to {day}` first"
     asset = f"{name}/{keys['pack']}" if "pack" in keys else name

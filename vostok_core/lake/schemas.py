@@ -6,6 +6,7 @@ frame, not its values.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import NoReturn
 
@@ -19,8 +20,15 @@ from vostok_core.lake.tables import Column, Table
 
 def _conditions(column: Column) -> dict[str, pl.Expr]:
     """What every value of a column must fulfil, by a name that a person reads."""
-    value = pl.col(column.name)
+    value = pl.col(column.name) if column.name else pl.element()
     found: dict[str, pl.Expr] = {}
+    if isinstance(column.dtype, pl.List):
+        within = replace(column, dtype=column.dtype.inner, name="")
+        conditions = {"set": pl.element().is_not_null()} | _conditions(within)
+        return {
+            f"every value {name}": value.list.eval(condition).list.all()
+            for name, condition in conditions.items()
+        }
     if column.gt is not None:
         found[f"> {column.gt:g}"] = value > column.gt
     if column.ge is not None:

@@ -2,8 +2,8 @@
 
 A `Table` says how it is partitioned and what its columns hold; pandera checks (`schemas`), the
 DuckDB views (`catalog`), the Dagster column schemas and `docs/lake.md` are all derived from it.
-Those of a strategy stand in `strategy_tables`, those of the daemon's journal, and what is made of
-them, in `live_tables`.
+Those of a recorded order book stand in `book_tables`, those of a strategy in `strategy_tables`,
+those of the daemon's journal, and what is made of them, in `live_tables`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import polars as pl
 
 from vostok_core.errors import UnknownName
+from vostok_core.lake.book_tables import BOOK_TABLES
 from vostok_core.lake.declare import BEST_MATCH, TIME, TRADE_COLUMNS, Column, Table
 from vostok_core.lake.declare import ts_column as _ts
 from vostok_core.lake.live_tables import LIVE_TABLES
@@ -225,6 +226,7 @@ TABLES: dict[str, Table] = {
             "Point-in-time sentiment of every minute.",
             unique=("ts",),
         ),
+        *BOOK_TABLES,
         *STRATEGY_TABLES,
         *LIVE_TABLES,
     )

@@ -57,6 +57,10 @@ GIVE_WAY = PROVISIONAL | {ARCHIVE}
 ABSENT = "absent"
 """The part of a landed day that holds no file, but somebody's word that there is none."""
 
+RECORDING_VERSION = "1"
+"""Version of recorded parts, which are not read again: it changes whenever the same segment makes
+another one."""
+
 KLINE_INTERVAL = "1m"
 """The interval that klines are merged, inspected and made into bars at."""
 
@@ -83,8 +87,9 @@ def parts_in_use(parts: Iterable[PartitionInfo]) -> list[PartitionInfo]:
 
     Nothing that landed is deleted, but a later file can take its place. The archive has one file of
     a day, so a part that came from it takes the earlier ones that did out of use, and with them
-    what stood in for it until then: what was asked for over the wire, recorded, or mended. A part
-    that was landed to replace what there was takes all earlier ones out of use.
+    what stood in for it until then: what was asked for over the wire, recorded, or mended. What was
+    recorded doesn't count beside it either if it lands later. A part that was landed to replace
+    what there was takes all earlier ones out of use.
 
     Returns:
         They, in the order of landing.
@@ -95,6 +100,8 @@ def parts_in_use(parts: Iterable[PartitionInfo]) -> list[PartitionInfo]:
             used.clear()
         elif ARCHIVE in part.inputs:
             used = [before for before in used if not before.inputs.keys() & GIVE_WAY]
+        elif RECORDED in part.inputs and any(ARCHIVE in before.inputs for before in used):
+            continue
         used.append(part)
     return used
 

@@ -19,7 +19,7 @@ from vostok_live.daemon.plan import JOURNAL, Plan
 from vostok_live.daemon.recovery import check_account
 from vostok_live.daemon.report import status
 from vostok_live.daemon.session import Session
-from vostok_live.errors import JournalError
+from vostok_live.errors import JournalError, gravest
 from vostok_live.journal.lease import Lease
 from vostok_live.journal.writer import Journal
 from vostok_live.seams import Seams
@@ -171,20 +171,3 @@ class Daemon:
             raise ended
         session.keep()
         logs.event(_log, "info", "stopped", "stopped in order")
-
-
-def gravest(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that a person should hear of, where several came at once."""
-    found: list[BaseException] = []
-    rest: list[BaseException] = [group]
-    while rest:
-        error = rest.pop(0)
-        if isinstance(error, BaseExceptionGroup):
-            rest += error.exceptions
-        else:
-            found.append(error)
-    for kind in (JournalError, VostokError, Exception):
-        for error in found:
-            if isinstance(error, kind):
-                return error
-    return found[0]

@@ -18,7 +18,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import aiohttp
 import msgspec
@@ -27,6 +27,7 @@ from aiohttp import WSMsgType
 from vostok_live.feed.events import (
     Answer,
     BookTop,
+    DepthDiff,
     Event,
     Kline,
     Malformed,
@@ -35,15 +36,30 @@ from vostok_live.feed.events import (
     Tick,
 )
 from vostok_live.feed.http import retry_after
-from vostok_live.feed.inbox import Inbox
 from vostok_live.feed.parse import decode
 from vostok_live.seams import Seams
 
-Arrival = Tick | BookTop | Kline | Resumed
+Arrival = Tick | BookTop | DepthDiff | Kline | Resumed
 
 _WebSocket = aiohttp.ClientWebSocketResponse[Literal[False]]
 _LARGEST = 4 * 1024 * 1024  # bytes of a message; a larger one ends the connection
 _LEAVING = frozenset({"age", "shutdown"})  # reasons for which the old socket goes on for a while
+
+
+class Sink(Protocol):
+    """What arrivals are put into, such as an `Inbox`."""
+
+    def put(self, item: Arrival) -> bool:
+        """Take market data; false where there is no room, which ends the connection."""
+        ...
+
+    def mark(self, item: Resumed) -> None:
+        """Take the mark of a new connection."""
+        ...
+
+
+OnFrame = Callable[[bytes, int, Event], None]
+"""Called with a text as it came, when it did (nanoseconds by the wall), and what it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +122,14 @@ class Change:
         connection: Its number, from 1.
         reason: Why.
         seconds: Length of a wait.
+        heard_ns: When it last brought anything, by the wall; 0 if it never did.
     """
 
     state: Literal["waiting", "connecting", "up", "leaving", "down"]
     connection: int
     reason: str = ""
     seconds: float = 0.0
+    heard_ns: int = 0
 
 
 @dataclass(eq=False)
@@ -151,20 +169,21 @@ class MarketStream:
     Args:
         url: Of combined streams, such as `wss://stream.binance.com:9443/stream`.
         streams: Names, such as `btcusdt@aggTrade`.
-        inbox: What trades, book tops and klines are put into.
+        inbox: What market data are put into.
         session: Opens the connections.
         seams: Clock and chance.
         patience: How long to wait for what.
         allowance: Shared by all who open connections to this exchange.
         on_change: Called with every change of a connection.
         on_flaw: Called with every frame that can't be used.
+        on_frame: Called with every text, before what it says is put into the inbox.
     """
 
     def __init__(
         self,
         url: str,
         streams: Sequence[str],
-        inbox: Inbox[Arrival],
+        inbox: Sink,
         *,
         session: aiohttp.ClientSession,
         seams: Seams,
@@ -172,6 +191,7 @@ class MarketStream:
         allowance: Allowance,
         on_change: Callable[[Change], None],
         on_flaw: Callable[[Malformed], None],
+        on_frame: OnFrame | None = None,
     ) -> None:
         self.flaws: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
@@ -185,6 +205,7 @@ class MarketStream:
         self._allowance = allowance
         self._on_change = on_change
         self._on_flaw = on_flaw
+        self._on_frame = on_frame
         self._number = 0
         self._failures = 0
         self._sockets: list[_Socket] = []
@@ -193,6 +214,11 @@ class MarketStream:
     def up(self) -> bool:
         """Whether a connection carries the streams."""
         return any(socket.up for socket in self._sockets)
+
+    @property
+    def made(self) -> int:
+        """Connections that were made, or tried."""
+        return self._number
 
     @property
     def heard_ns(self) -> int:
@@ -287,12 +313,15 @@ class MarketStream:
         time = asyncio.get_running_loop().time
         wall_ns = self._clock.wall_ns
         put = self._inbox.put
+        on_frame = self._on_frame
         while True:
             message = await ws.receive()
             socket.heard, socket.heard_ns = time(), wall_ns()
             if message.type is WSMsgType.TEXT:
                 event = decode(message.data, socket.heard_ns // 1_000)
-                if isinstance(event, Tick | BookTop | Kline):
+                if on_frame is not None:
+                    on_frame(message.data, socket.heard_ns, event)
+                if isinstance(event, Tick | BookTop | DepthDiff | Kline):
                     if not put(event):
                         return "overflow"
                 elif (reason := self._said(socket, event)) is not None:
@@ -372,4 +401,4 @@ class MarketStream:
     def _change(
         self, state: Literal["connecting", "up", "leaving", "down"], socket: _Socket, why: str = ""
     ) -> None:
-        self._on_change(Change(state, socket.number, why))
+        self._on_change(Change(state, socket.number, why, heard_ns=socket.heard_ns))

@@ -51,6 +51,48 @@ class BookTop(Struct, frozen=True, gc=False):
     seen: int
 
 
+Level = tuple[float, float]
+"""A price and what rests there; 0 where nobody is left."""
+
+
+class DepthDiff(Struct, frozen=True, gc=False):
+    """Levels of the book that changed.
+
+    Attributes:
+        symbol: The exchange's symbol.
+        first_id: Id of the first change that it holds.
+        last_id: Id of the last one. The next diff begins with the id after it.
+        ts: When it was so.
+        bids: What buyers now offer at each price that changed.
+        asks: What sellers do.
+        seen: When it arrived here, wall time in microseconds.
+    """
+
+    symbol: str
+    first_id: int
+    last_id: int
+    ts: int
+    bids: list[Level]
+    asks: list[Level]
+    seen: int
+
+
+class DepthSnapshot(Struct, frozen=True, gc=False):
+    """The best levels of the book. The exchange does not say when they were so.
+
+    Attributes:
+        last_id: Id of the last change that is in it.
+        bids: Levels of buyers, the best first.
+        asks: Levels of sellers.
+        seen: When it arrived here, wall time in microseconds.
+    """
+
+    last_id: int
+    bids: list[Level]
+    asks: list[Level]
+    seen: int
+
+
 class Kline(Struct, frozen=True, gc=False):
     """A bar as the exchange publishes it.
 
@@ -117,5 +159,5 @@ class Resumed(Struct, frozen=True, gc=False):
     """A new connection carries the streams; trades may be missing between it and the one before."""
 
 
-Event = Tick | BookTop | Kline | Shutdown | Answer | Malformed
+Event = Tick | BookTop | DepthDiff | DepthSnapshot | Kline | Shutdown | Answer | Malformed
 """What a frame says."""

@@ -21,10 +21,22 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from vostok_live.feed.events import Answer, BookTop, Event, Flaw, Kline, Malformed, Shutdown, Tick
+from vostok_live.feed.events import (
+    Answer,
+    BookTop,
+    DepthDiff,
+    DepthSnapshot,
+    Event,
+    Flaw,
+    Kline,
+    Level,
+    Malformed,
+    Shutdown,
+    Tick,
+)
 
-MAX_FRAME = 64 * 1024
-"""Bytes; a frame of the streams read here has less than 1 % of it."""
+MAX_FRAME = 1024 * 1024
+"""Bytes; a snapshot of 5,000 levels a side, the largest that there is, has a third of it."""
 
 _SHOWN = 120  # bytes of a frame that a finding quotes
 _EARLIEST = 1_230_768_000  # 2009-01-01 in seconds: Bitcoin's first block
@@ -121,6 +133,22 @@ class _BookTicker(Struct, gc=False):
     A: float
 
 
+class _Depth(Struct, gc=False):
+    U: _Id
+    u: _Id
+    s: str
+    E: _Time
+    b: list[Level]
+    a: list[Level]
+    e: Literal["depthUpdate"]
+
+
+class _Snapshot(Struct, gc=False):
+    lastUpdateId: _Id  # noqa: N815
+    bids: list[Level]
+    asks: list[Level]
+
+
 class _KlineBody(Struct, gc=False):
     t: _Time
     T: _Time
@@ -153,7 +181,8 @@ class _Error(Struct, gc=False):
 
 
 class _Frame(Struct, gc=False):
-    """What says of what kind a frame is. `u` and `b` tell a raw bookTicker, which has no `e`."""
+    """What says of what kind a frame is. `u` and `b` tell a raw bookTicker, which has no `e`, and
+    `lastUpdateId` a snapshot."""
 
     stream: str = ""
     data: Raw = Raw()
@@ -165,6 +194,7 @@ class _Frame(Struct, gc=False):
     msg: str = ""
     u: Raw = Raw()
     b: Raw = Raw()
+    lastUpdateId: Raw = Raw()  # noqa: N815
 
 
 _frame = msgspec.json.Decoder(_Frame)
@@ -173,6 +203,8 @@ _frame = msgspec.json.Decoder(_Frame)
 _agg_trade = msgspec.json.Decoder(AggTrade, strict=False)
 _trade = msgspec.json.Decoder(_Trade, strict=False)
 _book_ticker = msgspec.json.Decoder(_BookTicker, strict=False)
+_depth = msgspec.json.Decoder(_Depth, strict=False)
+_snapshot = msgspec.json.Decoder(_Snapshot, strict=False)
 _kline = msgspec.json.Decoder(_Kline, strict=False)
 _shutdown = msgspec.json.Decoder(_Shutdown)
 
@@ -195,6 +227,41 @@ def _read_book_ticker(data: _Payload, seen: int) -> BookTop:
     got = _book_ticker.decode(data)
     bid, ask = positive(got.b), positive(got.a)
     return BookTop(got.s, got.u, bid, not_negative(got.B), ask, not_negative(got.A), seen)
+
+
+def _read_depth(data: _Payload, seen: int) -> DepthDiff:
+    got = _depth.decode(data)
+    if got.u < got.U:
+        raise Impossible(f"the changes run from {got.U} to {got.u}")
+    _check_levels(got.b)
+    _check_levels(got.a)
+    return DepthDiff(got.s, got.U, got.u, microseconds(got.E), got.b, got.a, seen)
+
+
+def depth_snapshot(data: _Payload, seen: int) -> DepthSnapshot:
+    """The answer to `GET /api/v3/depth`.
+
+    Raises:
+        msgspec.MsgspecError: It is no such answer.
+        Impossible: A price or quantity can't be, or levels are not in order.
+    """
+    got = _snapshot.decode(data)
+    for levels, sign in ((got.bids, -1.0), (got.asks, 1.0)):
+        _check_levels(levels)
+        before = -inf
+        for price, qty in levels:
+            if price * sign <= before or not qty:
+                raise Impossible(f"a level {price}, {qty} out of its place")
+            before = price * sign
+    if got.bids and got.asks and got.bids[0][0] >= got.asks[0][0]:
+        raise Impossible(f"buyers offer {got.bids[0][0]} and sellers {got.asks[0][0]}")
+    return DepthSnapshot(got.lastUpdateId, got.bids, got.asks, seen)
+
+
+def _check_levels(levels: list[Level]) -> None:
+    for price, qty in levels:
+        if not (0.0 < price < inf and 0.0 <= qty < inf):
+            raise Impossible(f"{qty} at a price of {price} can't rest in a book")
 
 
 def _read_kline(data: _Payload, seen: int) -> Kline:  # noqa: ARG001
@@ -236,6 +303,8 @@ _READERS: dict[str, Callable[[_Payload, int], Event]] = {
     "aggTrade": _read_agg_trade,
     "trade": _read_trade,
     "bookTicker": _read_book_ticker,
+    "depth": _read_depth,
+    "depthUpdate": _read_depth,
     "kline": _read_kline,
     "serverShutdown": _read_shutdown,
 }
@@ -243,8 +312,10 @@ _READERS: dict[str, Callable[[_Payload, int], Event]] = {
 
 @lru_cache(maxsize=1024)
 def _kind(stream: str) -> str:
-    """The event that a stream carries: `btcusdt@kline_1m` carries `kline`."""
-    return stream.rpartition("@")[2].lstrip("!").partition("_")[0]
+    """The event that a stream carries: `btcusdt@kline_1m` carries `kline`, `btcusdt@depth@100ms`
+    carries `depth`."""
+    name = stream.partition("@")[2] or stream
+    return name.partition("@")[0].lstrip("!").partition("_")[0]
 
 
 def decode(frame: bytes | str, seen: int = 0) -> Event:
@@ -266,6 +337,8 @@ def decode(frame: bytes | str, seen: int = 0) -> Event:
             reader = _READERS.get(head.e or "bookTicker")
             if reader is not None:
                 return reader(frame, seen)
+        elif head.lastUpdateId:
+            return depth_snapshot(frame, seen)
         elif head.error is not None:
             return Answer(head.id, f"{head.error.code}: {head.error.msg}")
         elif head.code is not None:

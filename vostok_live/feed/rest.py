@@ -11,15 +11,22 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.ticks import LastTick
 from vostok_core.times import utc
 from vostok_live.feed.continuity import PAGE
-from vostok_live.feed.events import Kline, Tick
+from vostok_live.feed.events import DepthSnapshot, Kline, Tick
 from vostok_live.feed.http import Asker, FeedError, Refusal
-from vostok_live.feed.parse import AggTrade, kline_end, microseconds, not_negative, positive
+from vostok_live.feed.parse import (
+    AggTrade,
+    depth_snapshot,
+    kline_end,
+    microseconds,
+    not_negative,
+    positive,
+)
 from vostok_live.seams import Clock
 
 _NO_SYMBOL = -1121
@@ -97,6 +104,24 @@ _rows = msgspec.json.Decoder(list[_Row], strict=False)
 _info = msgspec.json.Decoder(_Info)
 
 
+def trades_of(body: bytes | Raw, symbol: str, *, aggregate: bool, seen: int) -> list[Tick]:
+    """The trades of an answer.
+
+    Args:
+        body: The answer.
+        symbol: Whose trades they are; it doesn't say.
+        aggregate: Whether they are aggregate trades.
+        seen: When it came, wall time in microseconds.
+
+    Raises:
+        msgspec.MsgspecError: It holds none.
+        Impossible: One of them can't be.
+    """
+    if aggregate:
+        return [trade.tick(symbol, seen) for trade in _agg_trades.decode(body)]
+    return [trade.tick(symbol, seen) for trade in _trades.decode(body)]
+
+
 @dataclass(frozen=True)
 class SymbolRules:
     """What the exchange says of a symbol.
@@ -168,19 +193,37 @@ class MarketRest:
         Raises:
             FeedError: They can't be had.
         """
-        if self._aggregate:
-            return await self._agg_trades(fromId=from_id, limit=limit)
-        params: dict[str, str | int] = {
-            "symbol": self._symbol,
-            "fromId": from_id,
-            "limit": limit,
-        }
+        return (await self.raw_ticks(from_id, limit))[1]
 
-        def read(body: bytes) -> list[Tick]:
+    async def raw_ticks(self, from_id: int, limit: int = PAGE) -> tuple[bytes, list[Tick]]:
+        """Trades from an id on, as the exchange wrote them and as values.
+
+        Args and raises: as `ticks`.
+        """
+        path = "/api/v3/aggTrades" if self._aggregate else "/api/v3/historicalTrades"
+        params: dict[str, str | int] = {"symbol": self._symbol, "fromId": from_id, "limit": limit}
+
+        def read(body: bytes) -> tuple[bytes, list[Tick]]:
             seen = self._clock.wall_ns() // 1_000
-            return [trade.tick(self._symbol, seen) for trade in _trades.decode(body)]
+            return body, trades_of(body, self._symbol, aggregate=self._aggregate, seen=seen)
 
-        return await self._asker.get("/api/v3/historicalTrades", params, read)
+        return await self._asker.get(path, params, read)
+
+    async def raw_depth(self, limit: int) -> tuple[bytes, DepthSnapshot]:
+        """The best levels of the book, as the exchange wrote them and as a value.
+
+        Args:
+            limit: How many of each side, up to 5,000.
+
+        Raises:
+            FeedError: They can't be had.
+        """
+        params: dict[str, str | int] = {"symbol": self._symbol, "limit": limit}
+
+        def read(body: bytes) -> tuple[bytes, DepthSnapshot]:
+            return body, depth_snapshot(body, self._clock.wall_ns() // 1_000)
+
+        return await self._asker.get("/api/v3/depth", params, read)
 
     async def beginning(self, ts: int) -> Beginning:
         """The first trade at or after a time, and the one before it.
@@ -298,7 +341,7 @@ class MarketRest:
     async def _agg_trades(self, **params: int) -> list[Tick]:
         def read(body: bytes) -> list[Tick]:
             seen = self._clock.wall_ns() // 1_000
-            return [trade.tick(self._symbol, seen) for trade in _agg_trades.decode(body)]
+            return trades_of(body, self._symbol, aggregate=True, seen=seen)
 
         query: dict[str, str | int] = {"symbol": self._symbol, **params}
         return await self._asker.get("/api/v3/aggTrades", query, read)

@@ -13,13 +13,13 @@ from typing import TypeAlias
 
 from vostok_live.feed.connection import Arrival, MarketStream
 from vostok_live.feed.continuity import Continuity, Missing
-from vostok_live.feed.events import BookTop, Kline, Resumed, Tick
+from vostok_live.feed.events import BookTop, DepthDiff, Kline, Resumed, Tick
 from vostok_live.feed.http import FeedError
 from vostok_live.feed.inbox import Inbox
 from vostok_live.feed.rest import MarketRest
 from vostok_live.seams import Clock
 
-Other: TypeAlias = BookTop | Kline
+Other: TypeAlias = BookTop | DepthDiff | Kline
 
 _PAUSE = 0.25  # seconds before a question is repeated that brought nothing
 _LONGEST_PAUSE = 4.0

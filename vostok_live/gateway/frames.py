@@ -12,10 +12,11 @@ import msgspec
 from msgspec import Raw, Struct
 
 from vostok_live.feed.events import Flaw, Malformed, Shutdown
-from vostok_live.feed.parse import MAX_FRAME, Impossible, microseconds
+from vostok_live.feed.parse import Impossible, microseconds
 from vostok_live.gateway.payloads import ErrorBody, Unreadable, finite
 from vostok_live.gateway.port import OrderReport, TradeReport
 
+_MAX_FRAME = 64 * 1024  # bytes; a report has one or two thousand
 _SHOWN = 120  # bytes of a frame that a finding quotes
 
 
@@ -111,7 +112,7 @@ _execution = msgspec.json.Decoder(_Execution)
 
 def decode(data: bytes) -> Frame:
     """What a frame of the user stream says; nothing that a server sends raises an error here."""
-    if len(data) > MAX_FRAME:
+    if len(data) > _MAX_FRAME:
         return Malformed("huge", f"{len(data)} bytes: {_quoted(data)}")
     try:
         return _decode(data)

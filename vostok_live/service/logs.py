@@ -78,6 +78,7 @@ def logging_to(
     secrets: Iterable[str] = (),
     stream: TextIO | None = None,
     level: Severity = "info",
+    name: str = NAME,
     max_bytes: int = 20_000_000,
     files: int = 5,
 ) -> Iterator[Path]:
@@ -92,13 +93,14 @@ def logging_to(
         secrets: What must be written nowhere.
         stream: Where lines for people go; standard error by default.
         level: Least severity of what is logged.
+        name: Of the file.
         max_bytes: Size at which a new file is begun.
         files: Older files that are kept.
 
     Yields:
         The file.
     """
-    path = state / NAME
+    path = state / name
     redactor = Redactor(secrets)
     handlers: list[logging.Handler] = [
         _PrivateFile(path, max_bytes, files, _JsonLines(about, redactor)),

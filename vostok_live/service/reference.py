@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from vostok_live.recorder.status import RecorderStatus
 from vostok_live.service.metrics import METRICS
 from vostok_live.service.status import Status
 
@@ -24,6 +25,24 @@ def schema() -> dict[str, Any]:
         "market time, in microseconds since 1970 UTC; _s and _ms are durations by the wall.",
         **msgspec.json.schema(Status),
     }
+
+
+def recorder_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of how recordings stand."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Status of vostok-live record",
+        "description": "What `vostok-live record status --json` prints; its heartbeats are the "
+        "files heartbeat.json of the recorder's folder. Fields may be added; none is removed or "
+        "changes its meaning. Names that end in _us are the wall's time and ts is market time, in "
+        "microseconds since 1970 UTC.",
+        **msgspec.json.schema(RecorderStatus),
+    }
+
+
+def recorder_schema_page() -> str:
+    """docs/recorder-status.schema.json."""
+    return json.dumps(recorder_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def schema_page() -> str:
@@ -55,6 +74,7 @@ def metrics_page() -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "live-status.schema.json": schema_page,
     "live-metrics.md": metrics_page,
+    "recorder-status.schema.json": recorder_schema_page,
 }
 
 

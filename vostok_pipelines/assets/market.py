@@ -12,6 +12,7 @@ from vostok_core.lake.tables import table
 from vostok_core.market import days as market_days
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.merging import merge_day
+from vostok_core.market.parts import TABLES, keys_of, kind_of
 from vostok_core.market.second_view import has_second_view, merge_second_view
 from vostok_core.project import Project
 from vostok_core.times import parse_interval
@@ -20,7 +21,6 @@ from vostok_pipelines.bad_days import BadDays
 from vostok_pipelines.landing import land_days
 from vostok_pipelines.metadata import partition_metadata, plot, spec_metadata, table_markdown
 from vostok_pipelines.partitions import Partitions, date_key, days_by_instrument
-from vostok_pipelines.parts import TABLES, keys_of, kind_of
 from vostok_pipelines.quality_checks import QUALITY_CHECKS, QualityChecks, facts, quality_plot
 from vostok_pipelines.resources import LakeResource
 from vostok_pipelines.second_views import CHECKS, KlinesAgree, ReferenceAgrees

@@ -17,11 +17,11 @@ from vostok_core.errors import FetchError, UsageError, VostokError
 from vostok_core.lake.store import Lake
 from vostok_core.market.days import PROVISIONAL, parts_in_use
 from vostok_core.market.instrument import Instrument
+from vostok_core.market.parts import TABLES, keys_of, kind_of
 from vostok_core.project import Project
 from vostok_pipelines.fetching.download import download
 from vostok_pipelines.fetching.fetcher import Fetched, Item, Progress, Report
 from vostok_pipelines.fetching.polite import Asker, Pace
-from vostok_pipelines.parts import TABLES, keys_of, kind_of
 from vostok_pipelines.sources.layout import ArchiveFile, Series, month_of
 from vostok_pipelines.sources.mirror import Mirror
 

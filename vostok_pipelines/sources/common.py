@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import polars as pl
 
+from vostok_core.market.parts import Kind
 from vostok_pipelines.sources.delimited import (
     Delimited,
     Field,
@@ -30,9 +30,6 @@ __all__ = [
     "parse",
     "parse_as",
 ]
-
-Kind = Literal["trades", "klines"]
-"""What the rows of a file are."""
 
 
 @dataclass(frozen=True)

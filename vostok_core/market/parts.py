@@ -1,21 +1,24 @@
 """Landed parts: what they are called, which files they stand for, and the writing of one.
 
 A part is the rows of one UTC day of one file, in `raw_trades` or `raw_klines`, named by the file's
-hash. Two files with the same rows of a day, such as the archive's file of the day and that of its
-month, are one content: the part of the first stands for the other too.
+hash, or by its segment where a recorder wrote it. Two files with the same rows of a day, such as
+the archive's file of the day and that of its month, are one content: the part of the first stands
+for the other too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date
+from types import MappingProxyType
+from typing import Literal
 
 import polars as pl
 
 from vostok_core.hashing import hash_frame
 from vostok_core.lake.objects import UNWRITTEN
 from vostok_core.lake.parquet import PartitionInfo
-from vostok_core.lake.store import Lake
+from vostok_core.lake.store import Key, Lake
 from vostok_core.market.days import (
     ABSENT,
     ALSO,
@@ -25,6 +28,7 @@ from vostok_core.market.days import (
     LANDING_VERSION,
     ORDER,
     PROVISIONAL,
+    RECORDING_VERSION,
     REPLACES,
     in_landing_order,
     parts_in_use,
@@ -32,7 +36,8 @@ from vostok_core.market.days import (
 from vostok_core.market.drift import WRITTEN, together
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.kept_once import has_rows
-from vostok_pipelines.sources.common import Kind
+
+Kind = Literal["trades", "klines"]
 
 TABLES: dict[Kind, str] = {"trades": "raw_trades", "klines": "raw_klines"}
 
@@ -52,9 +57,9 @@ def kind_of(instrument: Instrument) -> Kind:
     return "klines" if instrument.tick == "none" else "trades"
 
 
-def keys_of(instrument: Instrument, holds: Kind, day: date) -> dict[str, str | date]:
+def keys_of(instrument: Instrument, holds: Kind, day: date) -> dict[str, Key]:
     """The keys of what has landed of a day."""
-    keys: dict[str, str | date] = {"instrument": str(instrument.id), "date": day}
+    keys: dict[str, Key] = {"instrument": str(instrument.id), "date": day}
     return keys | {"interval": KLINE_INTERVAL} if holds == "klines" else keys
 
 
@@ -129,19 +134,56 @@ def write_part(
         replaces: Whether all that has landed of the day before is out of use from now on.
     """
     keys, name = keys_of(instrument, holds, day), part_name(sha256)
-    parts = lake.parts(TABLES[holds], **keys)
+    file = {"file": sha256, **({REPLACES: "all"} if replaces else {})}
+    _write(lake, TABLES[holds], keys, rows, name, LANDING_VERSION, provenance, file, written)
+
+
+def write_recorded(
+    lake: Lake,
+    instrument: Instrument,
+    day: date,
+    rows: pl.DataFrame,
+    name: str,
+    provenance: Mapping[str, str],
+) -> None:
+    """Land trades of a day that were recorded, whole or not at all; again, without effect.
+
+    Args:
+        lake: Where to write.
+        instrument: Whose.
+        day: Their day.
+        rows: Rows of `raw_trades`.
+        name: Of the part, for the segment that it comes from.
+        provenance: What the footer says of where it comes from, `days.RECORDED` among it.
+    """
+    keys = keys_of(instrument, "trades", day)
+    _write(lake, TABLES["trades"], keys, rows, name, RECORDING_VERSION, provenance)
+
+
+def _write(
+    lake: Lake,
+    table: str,
+    keys: Mapping[str, Key],
+    rows: pl.DataFrame,
+    name: str,
+    version: str,
+    provenance: Mapping[str, str],
+    anew: Mapping[str, str] = MappingProxyType({}),
+    written: str = "",
+) -> None:
+    """`anew` is what the footer says besides where nothing in use has the same rows."""
+    parts = lake.parts(table, **keys)
     used = parts_in_use(parts)
     content = hash_frame(rows) if used else ""
-    same = _same(used, name, content)
-    if replaces and len(used) > 1:
+    same = _same(used, name, content, version)
+    if REPLACES in anew and len(used) > 1:
         same = None
     if same is None:
-        inputs = {"file": sha256, ORDER: next_place(parts), **provenance}
+        inputs = {ORDER: next_place(parts), **anew, **provenance}
         inputs |= {WRITTEN: written} if written else {}
-        inputs |= {REPLACES: "all"} if replaces else {}
     else:
         inputs = _agreed(same, name, content, provenance)
-        inputs |= _ways(same, content, provenance, written, replaces=replaces)
+        inputs |= _ways(same, content, provenance, written, replaces=REPLACES in anew)
         others = {key for part in used if part is not same for key in part.inputs}
         claimed = ARCHIVE in provenance and ARCHIVE not in same.inputs
         if claimed and others & GIVE_WAY and not is_landed(parts, name):
@@ -149,13 +191,10 @@ def write_part(
             inputs[ORDER] = next_place(parts)
         name = same.name
         there = same.code_version, same.content_hash, dict(same.inputs)
-        if there == (LANDING_VERSION, content, inputs) and has_rows(lake, same, keys):
+        if there == (version, content, inputs) and has_rows(lake, same, keys):
             return
     seen = next((part.tag for part in parts if part.name == name), UNWRITTEN)
-    version = LANDING_VERSION
-    lake.write(
-        TABLES[holds], rows, code_version=version, inputs=inputs, part=name, over=seen, **keys
-    )
+    lake.write(table, rows, code_version=version, inputs=inputs, part=name, over=seen, **keys)
 
 
 def _ways(
@@ -179,16 +218,16 @@ def _ways(
     return {WRITTEN: ways} if ways else {}
 
 
-def _same(used: Iterable[PartitionInfo], name: str, content: str) -> PartitionInfo | None:
+def _same(
+    used: Iterable[PartitionInfo], name: str, content: str, version: str
+) -> PartitionInfo | None:
     """The part in use that is a file's own, or else one with the content of it."""
     used = list(used)
     own = [part for part in used if part.name == name]
     alike = [
         part
         for part in used
-        if part.content_hash == content
-        and part.code_version == LANDING_VERSION
-        and part.name != ABSENT
+        if part.content_hash == content and part.code_version == version and part.name != ABSENT
     ]
     return next(iter([*own, *alike]), None)
 
