@@ -224,7 +224,7 @@ def check_disk(context: Context) -> Finding:
 def check_temporaries(context: Context) -> Finding:
     """No killed writer has left files behind; they are harmless but take room."""
     name = "temporary files"
-    stale = list(leftovers(context.project.lake_home))
+    stale = list(leftovers(context.project.lake_home, time.time()))
     if stale:
         size = sum(path.stat().st_size for path in stale)
         return Finding(

@@ -116,7 +116,7 @@ def find_garbage(project: Project, lake: Lake, now: datetime | None = None) -> I
     """
     kept = project.settings.retention
     moment = now or datetime.now(UTC)
-    for path in leftovers(project.lake_home):
+    for path in leftovers(project.lake_home, moment.timestamp()):
         yield _files("temporary", path)
     limit = moment.timestamp() - parse_duration(kept.unfinished) / 1e6
     yield from _unfinished(project, limit)

@@ -149,4 +149,4 @@ def test_only_old_temporary_files_are_left_over(lake: Lake) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text("half")
         os.utime(path, (time.time() - age,) * 2)
-    assert [path.name for path in leftovers(root)] == [".part-0.parquet.old.tmp"]
+    assert [path.name for path in leftovers(root, time.time())] == [".part-0.parquet.old.tmp"]

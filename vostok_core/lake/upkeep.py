@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -153,12 +152,16 @@ def _recode(lake: Lake, name: str, key: str) -> Rewritten:
     return Rewritten(name, place, stat.size, after.size)
 
 
-def leftovers(root: Path) -> Iterator[Path]:
-    """The temporary files below a folder that killed writers have left."""
-    limit = time.time() - ABANDONED
+def leftovers(root: Path, now: float) -> Iterator[Path]:
+    """The temporary files below a folder that killed writers have left.
+
+    Args:
+        root: The folder.
+        now: Seconds since 1970: what was written shortly before may be somebody's.
+    """
     for path in sorted(root.rglob(".*.tmp")):
         try:
-            if path.is_file() and path.stat().st_mtime < limit:
+            if path.is_file() and path.stat().st_mtime < now - ABANDONED:
                 yield path
         except FileNotFoundError:
             continue  # its writer has renamed it
