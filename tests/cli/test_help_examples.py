@@ -103,8 +103,7 @@ def shipped(folder: Path, agg_trades: Callable[..., str], monkeypatch) -> Path:
     for name in ("EOSUSD.csv", "mended.csv"):
         (folder / name).write_text(KRAKEN)
     lines = [
-        f"{1_525_651_200 + 60 * k};{11 + k % 7},5;0,5;{'bid' if k % 2 else 'ask'}"
-        for k in range(1440)
+        f"{1_525_651_200 + 60 * k};11,{k % 7}5;0,5;{'bid' if k % 2 else 'ask'}" for k in range(1440)
     ]
     (folder / "export.csv").write_text("\n".join(["date;price;amount;type", *lines]))
     opens = range(1_736_121_600_000, 1_736_208_000_000, 60_000)

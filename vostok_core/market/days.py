@@ -253,7 +253,8 @@ def unfit(name: str, day: date, why: str) -> UnfitDay:
     return UnfitDay(
         f"no bars are built of {day}, since training would be poisoned by it: {why}",
         where=name,
-        hint="ingest the right file with `vostok ingest PATH … --replace`, or take the day out by "
+        hint=f"ingest the right file with `vostok ingest PATH --instrument {name} --format FORMAT "
+        "--replace`, or take the day out by "
         f"`vostok ingest --instrument {name} --absent {day} --replace`",
     )
 

@@ -106,7 +106,8 @@ def recordable(instrument: Instrument) -> None:
     if instrument.id.market != "spot":
         raise UsageError(
             f"{instrument.id} is no spot market, and only those can be recorded",
-            hint="record the spot market, or land the exchange's archive by `vostok ingest`",
+            hint="record the spot market, or land files: `vostok ingest PATH "
+            f"--instrument {instrument.id} --format FORMAT`",
         )
 
 
