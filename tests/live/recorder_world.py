@@ -8,11 +8,12 @@ against it.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,6 +23,7 @@ from typing import Any
 
 import polars as pl
 
+from tests.live.recorder_project import ABC, XYZ
 from vostok_core.lake.store import Lake
 from vostok_core.lake.verify import verify
 from vostok_core.market.book_days import BOOK_VERSION, RAW, book_day, book_days
@@ -29,54 +31,20 @@ from vostok_core.market.books import book_after
 from vostok_core.market.days import ticks_day
 from vostok_core.market.instrument import Instrument
 from vostok_core.market.synthetic import MarketSpec
-from vostok_core.project import Project, find_project
+from vostok_core.project import Project
 from vostok_core.times import HOUR, day_start
 from vostok_exchange.events import AggTrade, BookTop, DepthChange, Event, Trade
 from vostok_exchange.server import Server
 from vostok_exchange.settings import Setup
 from vostok_exchange.world import Market
-from vostok_live.recorder.landing import land_segments
-from vostok_live.recorder.plan import RecorderPlan, make_plan
-from vostok_live.recorder.recorder import Recorder, Timing
-from vostok_live.seams import Seams, real_seams
 
 ROOT = Path(__file__).resolve().parents[2]
-ABC, XYZ = "demo.spot.ABC-USDT", "demo.spot.XYZ-USDT"
 OPENS = day_start(date(2025, 3, 31)) + 22 * HOUR
 SPEED = 600.0
-SETTINGS = f"""
-[calendar]
-start = 2025-03-30
-
-[recorder]
-instruments = ["{ABC}", "{XYZ}"]
-
-[instruments."{ABC}"]
-tick = "agg_trade"
-price_tick = "0.01"
-quantity_step = "0.001"
-max_silence = "30m"
-
-[instruments."{XYZ}"]
-tick = "trade"
-price_tick = "0.01"
-quantity_step = "0.001"
-max_silence = "30m"
-"""
 SPEC = MarketSpec(
     annual_volatility=0.8, trades_per_minute=6.0, start_price=100.0, mean_qty=5.0,
     quantity_step=0.001,
 )  # fmt: skip
-QUICK = Timing(sync=0.05, beat=0.1, clock=1.0, land_again=0.2, grace=0.01)
-
-
-def make_project(root: Path) -> Project:
-    """A project with two instruments that are recorded, and an empty lake."""
-    root.mkdir(parents=True, exist_ok=True)
-    (root / "vostok.toml").write_text(SETTINGS)
-    project = find_project(root, {})
-    project.open_lake()
-    return project
 
 
 Levels = dict[int, int]
@@ -151,27 +119,6 @@ async def exchange(
         yield server, truths
 
 
-def land_inline(project: Project) -> Callable[[Sequence[Instrument]], Any]:
-    """Lands in this process, as the recorder's own does in another."""
-
-    async def land(instruments: Sequence[Instrument]) -> str:
-        for instrument in instruments:
-            folder = project.recorder_folder / str(instrument.id)
-            await asyncio.to_thread(
-                land_segments, project.open_lake(), instrument, folder, keep=False
-            )
-        return ""
-
-    return land
-
-
-def recorder(project: Project, url: str, seams: Seams | None = None, **options: Any) -> Recorder:
-    """A recorder of both instruments, quick about everything."""
-    plan: RecorderPlan = make_plan(project, (), url)
-    given = {"timing": QUICK, "version": "test"} | options
-    return Recorder(plan, seams or real_seams(), land_inline(project), **given)
-
-
 async def until(
     true: Callable[[], object], *tasks: asyncio.Future[Any], seconds: float = 60
 ) -> None:
@@ -185,9 +132,10 @@ async def until(
 
 @asynccontextmanager
 async def recording(
-    project: Project, url: str, *names: str
+    project: Project, url: str, *names: str, bound: bool = False
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A recorder in a process of its own; it is stopped in order where it still runs."""
+    """A recorder in a process of its own; it is stopped in order where it still runs. Permissions
+    hold for one that is `bound`, though it be root's."""
     with (project.root / "recorder.out").open("ab") as out:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "vostok_live", "record", *names, "--exchange", url,
@@ -196,6 +144,7 @@ async def recording(
             stdout=out,
             stderr=out,
             start_new_session=True,
+            preexec_fn=_bind if bound else None,
         )  # fmt: skip
     try:
         yield process
@@ -205,12 +154,10 @@ async def recording(
             await process.wait()
 
 
-def land(project: Project) -> None:
-    """Land all that was left."""
-    lake = project.open_lake()
-    for name in (ABC, XYZ):
-        instrument = project.settings.instrument(name)
-        land_segments(lake, instrument, project.recorder_folder / name, keep=False)
+def _bind() -> None:
+    """Give up what lets root read and write everything, in the program that comes."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
 
 
 def ticks_of(lake: Lake, instrument: Instrument) -> tuple[pl.DataFrame, pl.DataFrame]:

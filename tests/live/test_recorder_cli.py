@@ -16,14 +16,13 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
+from typer.testing import CliRunner, Result
 
+from tests.live.recorder_project import ABC, XYZ, make_project
 from tests.live.recorder_world import (
-    ABC,
     ROOT,
-    XYZ,
     depth_line,
     exchange,
-    make_project,
     quote_line,
     recording,
     trade_line,
@@ -33,6 +32,7 @@ from tests.live.recorder_world import (
 from vostok_core.errors import SettingsError, UsageError
 from vostok_core.lake.recorder_folder import SUFFIX, read_heartbeat, segments
 from vostok_core.project import Project, find_project
+from vostok_live.cli import app
 from vostok_live.daemon.venue import BINANCE, TESTNET
 from vostok_live.recorder.plan import make_plan
 from vostok_live.recorder.status import Heartbeat, RecorderStatus, Recording, encode, read_status
@@ -120,21 +120,30 @@ def test_settings_that_name_what_is_not_there_are_refused(
         find_project(project.root, {})
 
 
+def called(project: Project, *arguments: str) -> Result:
+    """The command in this process, which has imported already what it needs."""
+    with pytest.MonkeyPatch.context() as here:
+        here.chdir(project.root)
+        here.setenv("COLUMNS", "120")
+        return CliRunner().invoke(app, ["record", *arguments])
+
+
 def test_a_capture_is_landed(project: Project) -> None:
     lines = [trade_line(1, 1), quote_line(2, 2), depth_line(1, 2, 3)]
     path = write_lines(project.root / "capture", lines)
-    done = call(project.root, ABC, "--replay", str(path))
-    assert done.returncode == 0, done.stderr
+    done = called(project, ABC, "--replay", str(path))
+    assert done.exit_code == 0, done.stderr
     assert "capture: 3 lines, 2025-03-31: 1 raw_trades, 1 raw_quotes, 1 raw_depth" in done.stdout
-    done = call(project.root, ABC, XYZ, "--replay", str(path))
-    assert done.returncode == 2
+    done = called(project, ABC, XYZ, "--replay", str(path))
+    assert done.exit_code == 2
     assert "2 were named" in done.stderr
-    done = call(project.root, ABC, "--replay", str(project.root / "vostok.toml"))
-    assert done.returncode == 1
+    done = called(project, ABC, "--replay", str(project.root / "vostok.toml"))
+    assert done.exit_code == 1
     assert done.stderr.count("\n") == 1
     assert "a capture has a time in nanoseconds" in done.stderr
 
 
+@pytest.mark.long
 def test_what_a_recorder_left_is_landed(project: Project) -> None:
     folder = project.recorder_folder / ABC
     path = folder / f"20250331T23-00000001{SUFFIX}"
@@ -144,13 +153,13 @@ def test_what_a_recorder_left_is_landed(project: Project) -> None:
     assert "1 raw_trades" in done.stdout
     assert segments(folder) == []
     assert (folder / "kept" / f"{path.name}.gz").exists()
-    assert "nothing is left to land" in call(project.root, "land").stdout
 
 
 def _beat(project: Project) -> Mapping[str, Any]:
     return read_heartbeat(project.recorder_folder / ABC) or {}
 
 
+@pytest.mark.long
 def test_it_says_how_recordings_stand_while_they_run_and_when_they_ended(
     project: Project,
 ) -> None:
@@ -187,6 +196,8 @@ def test_it_says_how_recordings_stand_while_they_run_and_when_they_ended(
     assert "`vostok-live record land`" in said
     output = (project.root / "recorder.out").read_text()
     assert "landed 2 files" in output
+    assert "landed 2 files" in call(project.root, "land").stdout
+    assert "nothing is left to land" in call(project.root, "land").stdout
 
 
 def test_a_heartbeat_that_does_not_read_is_said(project: Project) -> None:
@@ -197,7 +208,7 @@ def test_a_heartbeat_that_does_not_read_is_said(project: Project) -> None:
     status = read_status(project.recorder_folder, 0)
     (each,) = status.recordings
     assert (each.alive, each.heartbeat) == (False, None)
-    assert "can't be read" in call(project.root, "status").stdout
+    assert "can't be read" in called(project, "status").stdout
 
 
 def test_what_a_person_should_look_at_is_said() -> None:

@@ -11,18 +11,13 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tests.live.recorder_project import ABC, QUICK, XYZ, land, make_project, recorder
 from tests.live.recorder_world import (
-    ABC,
-    QUICK,
-    XYZ,
     Truth,
     check_book,
     check_parts,
     check_trades,
     exchange,
-    land,
-    make_project,
-    recorder,
     recording,
     until,
 )
@@ -44,6 +39,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.long
 def test_a_full_disk_ends_the_recorder_with_one_line_and_loses_nothing_that_was_written(
     tmp_path: Path, small_disk: Path
 ) -> None:
@@ -98,6 +94,53 @@ def test_where_nothing_can_be_written_it_does_not_begin(tmp_path: Path) -> None:
         asyncio.run(recorder(project, "http://127.0.0.1:9").run())
 
 
+def test_without_permission_to_write_it_ends_with_one_line(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    folder = project.recorder_folder / ABC
+    folder.mkdir(parents=True)
+    folder.chmod(0o500)
+
+    async def run() -> int:
+        async with recording(project, "http://127.0.0.1:9", bound=True) as process:
+            return await asyncio.wait_for(process.wait(), 60)
+
+    assert asyncio.run(run()) == 1
+    (said,) = (tmp_path / "recorder.out").read_text().splitlines()
+    assert said.startswith("Error: ")
+    assert "the recorder's folder can't be written (Permission denied)" in said
+    folder.chmod(0o700)
+
+
+@pytest.mark.long
+def test_without_permission_for_the_lake_it_records_and_lands_once_it_has_it(
+    tmp_path: Path,
+) -> None:
+    project = make_project(tmp_path)
+    (project.lake_home / "recorder").mkdir()
+    project.lake_home.chmod(0o500)
+
+    async def run() -> dict[str, Truth]:
+        async with exchange(project, tmp_path / "exchange") as (server, truths):
+            async with recording(project, server.url, bound=True) as process:
+                await until(lambda: (_beat(project, "lines") or {}).get("trades", 0) > 20)
+                await until(lambda: bool(_beat(project, "landing")))
+                assert "Permission denied" in _beat(project, "landing")
+                assert process.returncode is None
+            said = (tmp_path / "recorder.out").read_text()
+            assert "stopped in order, but not all was landed" in said
+            assert "Traceback" not in said
+        return truths
+
+    truths = asyncio.run(asyncio.wait_for(run(), 100))
+    assert len(segments(project.recorder_folder / ABC)) > 1
+    project.lake_home.chmod(0o700)
+    land(project)
+    check_parts(project.open_lake())
+    for name in (ABC, XYZ):
+        check_trades(project.open_lake(), truths[name])
+
+
+@pytest.mark.long
 def test_what_can_not_be_landed_is_tried_again_and_said_meanwhile(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     refused = True
@@ -110,16 +153,14 @@ def test_what_can_not_be_landed_is_tried_again_and_said_meanwhile(tmp_path: Path
 
     async def run() -> None:
         nonlocal refused
-        async with exchange(project, tmp_path / "exchange", 3_600.0) as (server, _):
+        async with exchange(project, tmp_path / "exchange", 1_800.0) as (server, _):
             recording = recorder(project, server.url)
             recording._land = land_or_not
             task = asyncio.ensure_future(recording.run())
             folder = project.recorder_folder / ABC
-            await until(lambda: len(segments(folder)) > 2, task)
-            beat = read_heartbeat(folder)
-            assert beat is not None
-            assert beat["landing"] == "the disk is full"
-            assert beat["state"] == "recording"
+            await until(lambda: _beat(project, "landing") == "the disk is full", task)
+            assert len(segments(folder)) > 1
+            assert _beat(project, "state") == "recording"
             refused = False
             await until(lambda: len(segments(folder)) <= 1, task)
             await until(lambda: _beat(project, "landing") is None, task)
@@ -147,7 +188,7 @@ def test_a_wall_clock_that_was_set_back_between_two_recordings_harms_nothing(
                 task = asyncio.ensure_future(recording.run())
                 await until(lambda r=recording: bool(r.recordings), task)
                 each = recording.recordings["ABCUSDT"]
-                await until(lambda e=each: e.counts["trades"] > 40, task)
+                await until(lambda e=each: e.counts["trades"] > 20, task)
                 recording.stop()
                 await task
         return truths

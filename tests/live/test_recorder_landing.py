@@ -11,11 +11,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.live.recorder_project import ABC
 from tests.live.recorder_world import (
-    ABC,
     BEGIN_NS,
     SECOND_NS,
     books_of,
@@ -321,6 +321,7 @@ def test_one_segment_that_can_not_land_does_not_keep_the_others_waiting(
     assert segments(tmp_path) == [blocked]
 
 
+@settings(max_examples=25)
 @given(data=st.data())
 def test_whatever_stands_in_a_segment_lands_or_counts_as_unusable(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

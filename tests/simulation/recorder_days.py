@@ -27,17 +27,8 @@ from typing import Any
 import polars as pl
 from aiohttp import web
 
-from tests.live.recorder_world import (
-    ABC,
-    OPENS,
-    XYZ,
-    Truth,
-    check_book,
-    check_parts,
-    check_trades,
-    land,
-    make_project,
-)
+from tests.live.recorder_project import ABC, XYZ, land, make_project
+from tests.live.recorder_world import OPENS, Truth, check_book, check_parts, check_trades
 from tests.simulation.loop import Node, VirtualLoop
 from tests.simulation.network import MemoryConnector, Network
 from tests.simulation.schedule import WorldClock

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.live.recorder_world import ABC, XYZ
+from tests.live.recorder_project import ABC, XYZ
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.long
 
 
 def days(*words: str) -> dict[str, Any]:
@@ -65,7 +66,6 @@ def test_connections_are_renewed_before_they_are_ended() -> None:
     assert found[ABC]["uncovered"] == 2
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("seed", range(10, 16))
 def test_many_more_days(seed: int) -> None:
     days("--seed", str(seed), "--days", "6")

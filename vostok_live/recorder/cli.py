@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -190,6 +191,7 @@ def land(
 def _record(
     project: Project, names: Sequence[str], exchange: str | None, *, keep: bool | None
 ) -> None:
+    from vostok_live.recorder.lease import unwritable
     from vostok_live.recorder.plan import make_plan
     from vostok_live.recorder.recorder import Recorder
     from vostok_live.seams import real_seams
@@ -200,7 +202,6 @@ def _record(
     keep = plan.settings.keep if keep is None else keep
     instruments = list(plan.instruments.values())
     folder = plan.folder(instruments[0])
-    folder.mkdir(parents=True, exist_ok=True)
     arguments = [*map(str, (each.id for each in instruments)), "--lake", str(project.lake_root)]
     arguments += ["--keep"] if keep else []
 
@@ -214,7 +215,12 @@ def _record(
             loop.add_signal_handler(number, recorder.stop)
         await recorder.run()
 
-    with logging_to(folder, {"recorder": os.getpid()}, name=_LOG):
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(logging_to(folder, {"recorder": os.getpid()}, name=_LOG))
+        except OSError as error:
+            raise unwritable(folder, error) from error
         asyncio.run(run())
         try:
             landed = _land(project, instruments, keep=keep)

@@ -38,11 +38,7 @@ class RecorderLease:
             folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise RecorderError(
-                f"the recorder's folder can't be written ({error.strerror})",
-                where=folder,
-                hint="see that it is yours and on a disk that can be written",
-            ) from error
+            raise unwritable(folder, error) from error
         if not _locked(descriptor):
             holder = _holder(descriptor)
             os.close(descriptor)
@@ -61,6 +57,15 @@ class RecorderLease:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def unwritable(folder: Path, error: OSError) -> RecorderError:
+    """The error about a folder in which nothing can be recorded."""
+    return RecorderError(
+        f"the recorder's folder can't be written ({error.strerror})",
+        where=folder,
+        hint="see that it is yours and on a disk that can be written",
+    )
 
 
 def _locked(descriptor: int) -> bool:
