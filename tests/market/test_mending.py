@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vostok_core.errors import UnfitDay
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import TIME, table
 from vostok_core.market.currency import MarketCurrency
@@ -147,6 +148,20 @@ def test_of_two_gaps_the_one_that_is_mended_says_so_and_the_other_stays(lake: La
     assert (rows[10]["invalidates"], rows[9]["invalidates"]) == (False, True)
     assert rows[10]["repaired"] == "10 trades of rest binance (part b)"
     assert rows[9]["repaired"] is None
+
+
+def test_what_blocked_a_day_and_is_mended_says_what_repaired_it(lake: Lake) -> None:
+    land(lake, minutely(DAILY), "a")
+    land(lake, [(key, ts, 10.5) for key, ts, _ in minutely(range(100, 120))], "b")
+    with pytest.raises(UnfitDay, match="files contradict one another in 20 minutes"):
+        make(lake)
+    land(lake, minutely(range(100, 120)), "c", **{REPAIR: "rest binance"})
+    [blocked] = (
+        make(lake).filter(pl.col("detail").str.contains("not of one market")).rows(named=True)
+    )
+    assert (blocked["severity"], blocked["count"]) == ("info", 20)
+    assert blocked["repaired"] == "20 trades of rest binance (part c)"
+    assert invalid(lake) == 0
 
 
 def test_a_silence_that_trades_break_is_repaired(lake: Lake) -> None:

@@ -29,6 +29,11 @@ worst, bars are not of the minutes that they name."""
 OFF_GRID_RULE = 0.01
 """Share of a day's trades; more that are off a step say that the step was another then."""
 
+CROSSED = 2 / 3
+"""Share of the changes of side; where takers buy below the price that they have just sold at in
+more of them, the sides are the wrong way round. The most on a day of the real markets in the tests
+is 0.33, and sides drawn by lot would give 0.5."""
+
 STANDS = 100
 """Trades of one stamp, at least, that a clock which stood still leaves."""
 
@@ -39,6 +44,7 @@ MISSED = 300
 """Trades that would have been expected in a step of the clock, at least, if it leapt. The most that
 an honest lull of the real markets in the tests would have held is 127."""
 
+_LEAST_CHANGES = 200  # of side; in fewer, chance could cross as many
 _NEIGHBOURS = 11  # prints on each side whose median is the level that an outlier is far from
 _MOST_ROWS = 20  # of one kind; more become one row
 _PACE = 200  # trades on each side that the usual pace is told from
@@ -138,6 +144,32 @@ def _off(values: np.ndarray, step: Decimal) -> np.ndarray:
     if off.any():  # so that the usual day pays for one comparison
         off &= (np.abs(near - values) > _NOISE * values) & (whole < _EXACT)
     return off
+
+
+def crossed(ticks: pl.DataFrame, ts: np.ndarray) -> list[Finding]:
+    """That takers buy below the price they sell at, as at a bid above the ask.
+
+    Where a purchase follows a sale, or the other way round, the price steps over the spread: up to
+    the ask, or down to the bid. If most steps go the other way, the source says `buyer_maker` of
+    what it should say taker of, and everything made of the flow of orders has the wrong sign.
+
+    Args:
+        ticks: A day's rows of the table `ticks`, in id order.
+        ts: Their times, int64 microseconds.
+    """
+    sold, price = ticks["buyer_maker"].to_numpy(), ticks["price"].to_numpy()
+    at = np.flatnonzero(sold[1:] != sold[:-1]) + 1
+    step = np.where(sold[at], price[at - 1] - price[at], price[at] - price[at - 1])
+    changes = int(np.count_nonzero(step))
+    odd = at[step < 0]
+    if changes < _LEAST_CHANGES or odd.size <= CROSSED * changes:
+        return []
+    detail = (
+        f"takers buy below where they have just sold, or sell above where they bought, in "
+        f"{odd.size} of {changes} changes of side: buyers and sellers are the wrong way round"
+    )
+    span = int(ts[odd].min()), int(ts[odd].max())
+    return [Finding("crossed", "error", *span, int(odd.size), detail)]
 
 
 def reversals(ts: np.ndarray) -> list[Finding]:

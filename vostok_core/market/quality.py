@@ -17,7 +17,7 @@ import polars as pl
 
 from vostok_core.market.findings import Finding, findings_frame
 from vostok_core.market.instrument import Instrument
-from vostok_core.market.oddities import clocks, off_grid, outliers, reversals
+from vostok_core.market.oddities import clocks, crossed, off_grid, outliers, reversals
 from vostok_core.market.ticks import LastTick, assigned
 from vostok_core.times import DAY, MINUTE, day_start, utc
 
@@ -70,6 +70,7 @@ def inspect(
         *_silences(ts, day, instrument.max_silence, previous),
         *_jumps(ticks, ts, previous),
         *outliers(ticks, ts),
+        *crossed(ticks, ts),
         *off_grid(ticks, ts, instrument.price_tick, instrument.quantity_step),
         *reversals(ts),
         *clocks(ts, _own_ids(ticks, ts)),
