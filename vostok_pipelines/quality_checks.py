@@ -15,7 +15,7 @@ import polars as pl
 from vostok_core.lake.store import Lake
 from vostok_core.market.days import require_fit
 from vostok_core.market.instrument import Instrument
-from vostok_core.market.oddities import CROSSED, OUTLIERS_POISON, REVERSALS_POISON
+from vostok_core.market.oddities import CROSSED, FEW, OUTLIERS_POISON, REVERSALS_POISON
 from vostok_core.market.quality import JUMPS_POISON, TORN_POISON, poison, valid
 from vostok_core.times import DAY, MINUTE, day_start
 from vostok_core.times import days as each_day
@@ -36,11 +36,10 @@ QUALITY_CHECKS = (
         asset="quality",
         description="Nothing is wrong that no bar is marked invalid for. It blocks: no bars are "
         f"built of a day on which outliers are more than {OUTLIERS_POISON:.1%} of the trades, "
-        f"jumps more than {JUMPS_POISON:.1%} (and either more than 20), takers buy below where "
-        f"they have just sold in more than {CROSSED:.0%} of the changes of side, trades stamped "
-        "earlier than one before them, by over a minute at worst, more than "
-        f"{REVERSALS_POISON:.0%}, or on which files contradict one another in more than "
-        f"{TORN_POISON:.0%} of the minutes.",
+        f"jumps more than {JUMPS_POISON:.1%}, trades stamped earlier than one before them, by over "
+        f"a minute at worst, more than {REVERSALS_POISON:.0%} (and each more than {FEW}), takers "
+        f"buy below where they have just sold in more than {CROSSED:.0%} of the changes of side, "
+        f"or files contradict one another in more than {TORN_POISON:.0%} of the minutes.",
         blocking=True,
     ),
 )

@@ -209,14 +209,14 @@ def test_quality_is_stale_once_the_repair_of_the_day_before_has_given_way(lake: 
 
 def test_a_repair_part_decides_between_two_contents_and_replaces_no_sole_one(lake: Lake) -> None:
     rows = minutely(DAILY)
-    other = [(key, ts, 99.0 if key == 50 else price) for key, ts, price in rows]
+    other = [(key, ts, 10.5 if key == 50 else price) for key, ts, price in rows]
     land(lake, other, "a")
     land(lake, rows, "b")
     first = make(lake)
     assert first.filter("invalidates")["kind"].to_list() == ["duplicate"]
     price = pl.col("trade_id") == 50
     ticks = lake.read("ticks", instrument=NAME, date=DAY)
-    assert ticks.filter(price)["price"].item() == 99.0, "the first landed was kept"
+    assert ticks.filter(price)["price"].item() == 10.5, "the first landed was kept"
     land(lake, [rows[49]], "c", **{REPAIR: "rest binance"})
     quality = make(lake)
     ticks = lake.read("ticks", instrument=NAME, date=DAY)

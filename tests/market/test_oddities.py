@@ -241,7 +241,7 @@ def test_trades_of_two_markets_in_one_file_poison_the_day():
 
 @pytest.mark.parametrize(
     ("late", "by", "severity"),
-    [(5, 2 * MINUTE, "warn"), (20, 30 * SECOND, "warn"), (20, 2 * MINUTE, "error")],
+    [(20, 2 * MINUTE, "warn"), (21, 30 * SECOND, "warn"), (21, 2 * MINUTE, "error")],
 )
 def test_times_that_run_back_poison_a_day_if_they_are_many_and_far(late, by, severity):
     ts = steady(1_000, SECOND)

@@ -16,6 +16,9 @@ import polars as pl
 from vostok_core.market.findings import Finding
 from vostok_core.times import MINUTE, SECOND, utc
 
+FEW = 20
+"""So many of a kind never poison a day, however few its trades."""
+
 OUTLIER = 0.2
 """Relative distance from the prices on both sides beyond which a print is called an outlier."""
 
@@ -23,8 +26,8 @@ OUTLIERS_POISON = 0.001
 """Share of a day's trades; more outliers (and more than 20) are the work of no market."""
 
 REVERSALS_POISON = 0.01
-"""Share of a day's trades; where more are stamped earlier than one before, by over a minute at
-worst, bars are not of the minutes that they name."""
+"""Share of a day's trades; where more (and more than 20) are stamped earlier than one before, by
+over a minute at worst, bars are not of the minutes that they name."""
 
 OFF_GRID_RULE = 0.01
 """Share of a day's trades; more that are off a step say that the step was another then."""
@@ -70,7 +73,7 @@ def outliers(ticks: pl.DataFrame, ts: np.ndarray) -> list[Finding]:
     ahead = price.reverse().shift(1).rolling_median(_NEIGHBOURS, min_samples=1).reverse().to_numpy()
     far = (np.abs(values / behind - 1.0) > OUTLIER) & (np.abs(values / ahead - 1.0) > OUTLIER)
     at = np.flatnonzero(far)
-    if at.size > _MOST_ROWS:
+    if at.size > FEW:
         detail = f"{at.size} prices more than {OUTLIER:.0%} away from those around them"
         severity: Literal["warn", "error"] = "warn"
         if at.size > OUTLIERS_POISON * values.size:
@@ -185,7 +188,7 @@ def reversals(ts: np.ndarray) -> list[Finding]:
     worst = int((newest - ts).max())
     detail = f"{at.size} trades are stamped earlier than one before them, by up to {worst} us"
     span = int(ts[at].min()), int(newest[at].max())
-    poison = worst > MINUTE and at.size > REVERSALS_POISON * ts.size
+    poison = worst > MINUTE and at.size > max(FEW, REVERSALS_POISON * ts.size)
     return [Finding("time_reversal", "error" if poison else "warn", *span, int(at.size), detail)]
 
 
