@@ -39,10 +39,7 @@ def whole(path: Path) -> dict[date, pl.DataFrame]:
     """The obvious twin: everything at once, sorted into days by each row's own time."""
     source = binance.read_agg_trades(by_day.SourceFile.open(path))
     rows = source.frame.with_columns(day=pl.col("ts").dt.date())
-    return {
-        day: rows.filter(day=day).drop("day").with_columns(row=pl.int_range(pl.len()))
-        for day in sorted(rows["day"].unique())
-    }
+    return {day: rows.filter(day=day).drop("day") for day in sorted(rows["day"].unique())}
 
 
 def read(path: Path, wanted: list[date] | None = None) -> dict[date, pl.DataFrame]:

@@ -50,8 +50,7 @@ class Content:
         warnings: What a person should know about it.
         interval: Interval of klines; none for trades.
         written: How it is written, as far as its reader tells.
-        of: The rows of each of some days, in order of days; of one without rows an empty frame. The
-            column `row` counts the rows of the day from 0.
+        of: The rows of each of some days, in order of days; of one without rows an empty frame.
     """
 
     rows: int
