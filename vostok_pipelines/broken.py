@@ -105,6 +105,8 @@ class _Day:
                 yield self._silence(span)
             elif span.kind == "duplicate":
                 yield self._contradiction(span)
+            elif span.kind == "jump" and self._venue.by_ids:
+                yield self._jump(span)
             else:
                 yield replace(span, why="trades that are asked for again settle nothing of it")
 
@@ -151,6 +153,18 @@ class _Day:
         if not self._lake.exists("ticks", **keys):
             return self._ticks["trade_id"].clear()
         return self._lake.read("ticks", columns=["trade_id"], **keys)["trade_id"]
+
+    def _jump(self, span: Broken) -> Broken:
+        """The trades of the moment at which the price jumps, and the one before them."""
+        shown = self._ticks["ts"].to_physical().cum_max()
+        at = self._ticks["trade_id"].filter(shown == span.end_ts)
+        before = self._ticks["trade_id"].filter(shown < span.end_ts)
+        ids = {int(at[0]), int(at[-1])}
+        if before.len():
+            ids.add(int(before[-1]))
+        elif self._previous is not None:
+            ids.add(self._previous.trade_id)
+        return replace(span, ids=tuple(_ranges(sorted(ids))))
 
     def _contradiction(self, span: Broken) -> Broken:
         torn = contested(self._lake, self._instrument, self._day)

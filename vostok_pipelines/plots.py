@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 _INK, _MUTED, _LINE = "#1b1d21", "#5b616b", "#e4e2dc"
 _BLUE, _OCHRE, _RED, _GREEN, _GREY = "#1d5fc2", "#a8690c", "#b3261e", "#1b7a4b", "#868c95"
 _TOUCHES = {"take_profit": _GREEN, "time": _GREY, "stop_loss": _RED}
-_SEVERITIES = {"info": _GREY, "warn": _OCHRE, "error": _RED}
+_SEVERITIES = {  # and the height of what is drawn
+    "info": (_GREY, 0.3),
+    "repaired": (_GREEN, 0.5),
+    "warn": (_OCHRE, 0.5),
+    "error": (_RED, 0.7),
+}
 _MOST_POINTS = 800
 
 
@@ -190,12 +195,16 @@ def quality(findings: pl.DataFrame, shares: Mapping[date, float], title: str = "
     """Findings by kind along the days, above the share of each day's bars that is valid.
 
     Args:
-        findings: Rows of the table `quality`.
+        findings: Rows of the table `quality`; those that something repaired are told apart.
         shares: Of each day that was inspected, that share.
         title: Heading.
     """
     kinds = findings["kind"].unique().sort(descending=True).to_list()
     days = sorted(shares)
+    mended = pl.col("repaired").is_not_null()
+    findings = findings.with_columns(
+        shown=pl.when(mended).then(pl.lit("repaired")).otherwise("severity")
+    )
 
     def draw(axes: list[Axes]) -> None:
         from matplotlib.dates import date2num
@@ -203,16 +212,14 @@ def quality(findings: pl.DataFrame, shares: Mapping[date, float], title: str = "
 
         line, share = axes
         least = timedelta(hours=24 * len(days) / 300)  # so that a moment can be seen
-        for kind, severity, start, end in findings.select(
-            "kind", "severity", "ts", "end_ts"
-        ).iter_rows():
+        for kind, shown, start, end in findings.select("kind", "shown", "ts", "end_ts").iter_rows():
             place = kinds.index(kind)
             long = max(end - start, least)
-            height = 0.7 if severity == "error" else 0.5 if severity == "warn" else 0.3
+            color, height = _SEVERITIES[shown]
             line.broken_barh(
                 [(date2num(start), long / timedelta(days=1))],
                 (place - height / 2, height),
-                color=_SEVERITIES[severity],
+                color=color,
                 linewidth=0,
             )
         line.set_yticks(range(len(kinds)), [kind.replace("_", " ") for kind in kinds])
@@ -227,21 +234,21 @@ def quality(findings: pl.DataFrame, shares: Mapping[date, float], title: str = "
                 va="center",
                 color=_MUTED,
             )
-        present = [name for name in _SEVERITIES if name in set(findings["severity"])]
+        present = [name for name in _SEVERITIES if name in set(findings["shown"])]
         line.legend(
-            [Line2D([], [], color=_SEVERITIES[name], linewidth=5) for name in present],
+            [Line2D([], [], color=_SEVERITIES[name][0], linewidth=5) for name in present],
             present,
             loc="lower right",
             bbox_to_anchor=(1, 0.98),
             frameon=False,
-            ncols=3,
+            ncols=4,
             handlelength=0.8,
         )
         values = np.array([shares[day] for day in days]) * 100
         starts = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in days]
-        share.bar(starts, values, width=0.9, align="edge", color=_GREEN)
-        share.bar(starts, 100 - values, width=0.9, align="edge", bottom=values, color=_RED)
-        share.set_ylim(min(90.0, 10 * np.floor(values.min() / 10)) if values.min() > 0 else 0, 100)
+        for height, bottom, color in ((values, 0.0, _GREEN), (100 - values, values, _RED)):
+            share.bar(starts, height, 1, bottom, align="edge", color=color, edgecolor="white")
+        share.set_ylim(90 if values.min() >= 90 else 0, 100)
         share.set_ylabel("% valid")
         share.set_xlim(starts[0], starts[-1] + timedelta(days=1))
         _date_axis(share)

@@ -1,9 +1,10 @@
-"""What Dagster shows of `quality`: two checks, figures of a day, a plot of four weeks.
+"""What Dagster shows of `quality`: two checks, figures and a table of a day, a plot of four weeks.
 
 What is wrong and known to bars makes them invalid, and needs nobody. What is wrong and known to no
 bar would be trained on, so it blocks.
 """
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ import polars as pl
 from vostok_core.lake.store import Lake
 from vostok_core.market.days import require_fit
 from vostok_core.market.instrument import Instrument
-from vostok_core.market.oddities import OUTLIERS_POISON, REVERSALS_POISON
+from vostok_core.market.oddities import CROSSED, FEW, OUTLIERS_POISON, REVERSALS_POISON
 from vostok_core.market.quality import JUMPS_POISON, TORN_POISON, poison, valid
 from vostok_core.times import DAY, MINUTE, day_start
 from vostok_core.times import days as each_day
@@ -35,14 +36,16 @@ QUALITY_CHECKS = (
         asset="quality",
         description="Nothing is wrong that no bar is marked invalid for. It blocks: no bars are "
         f"built of a day on which outliers are more than {OUTLIERS_POISON:.1%} of the trades, "
-        f"jumps more than {JUMPS_POISON:.1%} (and either more than 20), trades stamped earlier "
-        f"than one before them, by over a minute at worst, more than {REVERSALS_POISON:.0%}, or on "
-        f"which files contradict one another in more than {TORN_POISON:.0%} of the minutes.",
+        f"jumps more than {JUMPS_POISON:.1%}, trades stamped earlier than one before them, by over "
+        f"a minute at worst, more than {REVERSALS_POISON:.0%} (and each more than {FEW}), takers "
+        f"buy below where they have just sold in more than {CROSSED:.0%} of the changes of side, "
+        f"or files contradict one another in more than {TORN_POISON:.0%} of the minutes.",
         blocking=True,
     ),
 )
 
 _ROWS = 20
+_RANKS = {"error": 0, "warn": 1, "info": 2}
 _PLOTTED = timedelta(days=27)  # before the last day
 
 
@@ -103,30 +106,43 @@ class QualityChecks:
 
 def _shown(name: str, day: date, findings: pl.DataFrame) -> list[dict[str, object]]:
     return [
-        {
-            "day": str(day),
-            "instrument": name,
-            "kind": row["kind"],
-            "severity": row["severity"],
-            "from": str(row["ts"]),
-            "to": str(row["end_ts"]),
-            "count": row["count"],
-            "detail": row["detail"],
-        }
+        {"day": str(day), "instrument": name, **_finding(row)}
         for row in findings.iter_rows(named=True)
     ]
 
 
+def _finding(row: Mapping[str, Any]) -> dict[str, object]:
+    return {
+        "kind": row["kind"],
+        "severity": row["severity"],
+        "from": str(row["ts"]),
+        "to": str(row["end_ts"]),
+        "count": row["count"],
+        "detail": row["detail"],
+    }
+
+
+def findings_table(findings: pl.DataFrame) -> dg.MarkdownMetadataValue:
+    """The gravest findings of a day, and what repaired them."""
+    gravest = findings.sort(
+        pl.col("severity").replace_strict(_RANKS), ~pl.col("invalidates"), maintain_order=True
+    )
+    rows = gravest.head(_ROWS).iter_rows(named=True)
+    return table_markdown([_finding(row) | {"repaired": row["repaired"] or ""} for row in rows])
+
+
 def facts(instrument: Instrument, day: date, findings: pl.DataFrame) -> dict[str, Any]:
-    """Figures of a day's quality, for its metadata."""
+    """Figures and a table of a day's quality, for its metadata."""
     counts = {
         f"{severity}s": findings.filter(pl.col("severity") == severity).height
-        for severity in ("error", "warn", "info")
+        for severity in _RANKS
     }
     return {
         **counts,
         "invalid_spans": findings.filter("invalidates").height,
+        "repaired": findings["repaired"].count(),
         "valid_share": valid_share(instrument, day, findings),
+        "findings": findings_table(findings),
     }
 
 

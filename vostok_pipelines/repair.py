@@ -87,6 +87,8 @@ async def _asked(
             answers.append(await _by_times(span, backfill, venue))
         elif span.kind == "duplicate":
             answers.append(await _decided(lake, instrument, span, backfill))
+        elif span.kind == "jump":
+            answers.append(await _looked_at(lake, instrument, span, backfill))
         else:
             answers.append(await _by_ids(lake, instrument, span, backfill))
     return answers
@@ -127,6 +129,17 @@ async def _by_ids(lake: Lake, instrument: Instrument, span: Broken, backfill: Ba
         return Answer(span, (), why)
     why = None if lacking <= 0 else f"the exchange doesn't have {lacking} of the trades either"
     return Answer(span, tuple(found), why)
+
+
+async def _looked_at(
+    lake: Lake, instrument: Instrument, span: Broken, backfill: Backfill
+) -> Answer:
+    """The exchange's contents of trades that can hardly be meant, where they are others."""
+    came = [trade for first, last in span.ids for trade in await backfill.ids(first, last)]
+    if not came:
+        return Answer(span, (), "the exchange doesn't have these trades any more")
+    found = tuple(_otherwise(lake, instrument, span.day, came))
+    return Answer(span, found, None if found else "the exchange has the same trades")
 
 
 async def _decided(lake: Lake, instrument: Instrument, span: Broken, backfill: Backfill) -> Answer:

@@ -144,20 +144,20 @@ class ReferenceAgrees:
         self._days: list[tuple[str, date, Nearness]] = []
         self._absent = 0
 
-    def look(self, lake: Lake, instrument: Instrument, day: date, bars: pl.DataFrame) -> None:
-        """Compare a day's bars, interval 1m, if the instrument has a reference."""
-        name = str(instrument.id)
+    def look(self, lake: Lake, name: str, day: date) -> None:
+        """Compare the bars of a day in the lake, if the instrument has a reference."""
         reference = self._settings[name].reference
         if reference is None:
             return
-        keys = {"instrument": reference, "interval": "1m", "date": day}
-        if not lake.exists("bars", **keys):
+        columns = ("ts", "close", "volume", "valid")
+        keys, others = (
+            {"instrument": each, "interval": "1m", "date": day} for each in (name, reference)
+        )
+        if not lake.exists("bars", **others):
             self._absent += 1
             return
-        columns = ("ts", "close", "volume", "valid")
-        self._days.append(
-            (name, day, with_reference(bars, lake.read("bars", columns=columns, **keys)))
-        )
+        bars, theirs = (lake.read("bars", columns=columns, **each) for each in (keys, others))
+        self._days.append((name, day, with_reference(bars, theirs)))
 
     def result(self) -> dg.AssetCheckResult:
         """What was found on all days."""

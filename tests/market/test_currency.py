@@ -40,9 +40,7 @@ def land_day(lake: Lake, folder: Path, day: date, ids: range) -> None:
     """Land a trade a minute."""
     path = folder / f"{day}-{ids.start}.csv"
     start = day_start(day) // 1000
-    path.write_text(
-        "".join(f"{k},10,1,10,{start + 60_000 * (k - ids.start)},True,True\n" for k in ids)
-    )
+    path.write_text("".join(f"{k},10,1,10,{start + 60_000 * (k % 1440)},True,True\n" for k in ids))
     land(lake, path, ITEM, "binance-trades")
 
 

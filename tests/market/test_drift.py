@@ -10,15 +10,24 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from vostok_pipelines.parts import write_part
 
 from vostok_core.lake.store import Lake
 from vostok_core.market.currency import MarketCurrency
-from vostok_core.market.days import CODE_VERSION, parts_in_use
+from vostok_core.market.days import (
+    ALSO,
+    ARCHIVE,
+    CODE_VERSION,
+    FETCHED,
+    REPAIR,
+    parts_in_use,
+)
 from vostok_core.market.drift import WRITTEN
 from vostok_core.market.instrument import Instrument, InstrumentId
 from vostok_core.market.merging import merge_day
 from vostok_core.times import DAY, MILLISECOND, MINUTE, day_start, utc
 from vostok_pipelines.landing import land
+from vostok_pipelines.sources import binance, by_day
 from vostok_pipelines.sources.common import Notation, SourceFile
 from vostok_pipelines.sources.style import style
 
@@ -204,3 +213,74 @@ def test_the_footer_of_a_landed_part_says_how_its_file_was_written(lake, tmp_pat
     assert part.kept_in == "ticks"  # a stub keeps its footer
     assert part.inputs[WRITTEN].startswith("7 columns without a header")
     assert lake.info("quality", **place).code_version == CODE_VERSION
+
+
+def parts_of(lake: Lake, day: date) -> list[tuple[str, str]]:
+    """How the files of each part in use are written, and what it stands for beside its own."""
+    parts = parts_in_use(lake.parts("raw_trades", instrument=str(ITEM.id), date=day))
+    return [(part.inputs.get(WRITTEN, ""), part.inputs.get(ALSO, "")) for part in parts]
+
+
+IN_MS = "7 columns without a header, time in milliseconds, True/False, True/False"
+IN_US = IN_MS.replace("milli", "micro")
+
+
+def test_a_large_file_is_told_by_its_first_block(lake, tmp_path, monkeypatch):
+    monkeypatch.setattr(by_day, "LARGE", 0)
+    monkeypatch.setattr(by_day, "BLOCK", 1_000)
+    both = file_of(tmp_path, FIRST, header=HEADER)
+    both.write_text(both.read_text() + file_of(tmp_path, SECOND).read_text())
+    land(lake, both, ITEM, "binance-trades")
+    told = f"columns {HEADER.strip()}, time in milliseconds, True/False, True/False"
+    assert parts_of(lake, FIRST) == parts_of(lake, SECOND) == [(told, "")]
+    # So it is where all of a file is of one day.
+    land(lake, file_of(tmp_path, FIRST, header=HEADER), ITEM, "binance-trades", replace=True)
+    assert parts_of(lake, FIRST)[0][0] == told
+
+
+def test_one_part_of_two_files_tells_how_both_are_written(lake, tmp_path):
+    first, other = file_of(tmp_path, FIRST), file_of(tmp_path, FIRST, unit=1)
+    for path in (first, other, first):  # the last time, nothing is new
+        land(lake, path, ITEM, "binance-trades")
+    [(told, also)] = parts_of(lake, FIRST)
+    assert also
+    assert told == f"{IN_US}; {IN_MS}"
+    land(lake, file_of(tmp_path, SECOND, unit=1), ITEM, "binance-trades")
+    make(lake, FIRST, SECOND)
+    assert drifts(lake, SECOND) == []
+
+
+def test_the_archives_file_speaks_for_the_others(lake, tmp_path):
+    land(lake, file_of(tmp_path, FIRST, unit=1), ITEM, "binance-trades")
+    place = {"instrument": str(ITEM.id), "date": FIRST}
+    [part] = lake.parts("raw_trades", **place)
+    rows = lake.read_part("raw_trades", part.name, **place)
+    for name, provenance, told in (
+        ("a" * 64, {ARCHIVE: "day.zip"}, IN_MS),
+        ("b" * 64, {}, IN_US),  # who says the same by hand changes nothing
+        ("c" * 64, {FETCHED: "rest binance"}, ""),
+    ):
+        write_part(lake, ITEM, "trades", FIRST, rows, name, provenance, written=told)
+        assert [way for way, _ in parts_of(lake, FIRST)] == [IN_MS]
+
+
+def test_a_day_that_is_repaired_and_written_otherwise_says_both(lake, tmp_path):
+    land(lake, file_of(tmp_path, FIRST), ITEM, "binance-trades")
+    path = file_of(tmp_path, SECOND, unit=1)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:100] + lines[150:]))
+    land(lake, path, ITEM, "binance-trades")
+    make(lake, FIRST, SECOND)
+    place = {"instrument": str(ITEM.id), "date": SECOND}
+    assert lake.read("quality", **place)["kind"].to_list() == ["schema_drift", "gap"]
+
+    path.write_text("".join(lines[100:150]))
+    missing = binance.read_trades(SourceFile.open(path)).frame
+    write_part(lake, ITEM, "trades", SECOND, missing, "d" * 64, {REPAIR: "rest binance"})
+    make(lake, SECOND)
+    said = lake.read("quality", **place).select("kind", "repaired").rows()
+    assert said == [
+        ("schema_drift", None),
+        ("gap", "50 trades of rest binance (part dddddddddddddddd)"),
+    ]
+    assert MarketCurrency(lake, str(ITEM.id)).inspected(SECOND) is None

@@ -60,7 +60,7 @@ def waits(rng: np.random.Generator, count: int) -> np.ndarray:
 def trades(rng: np.random.Generator, begin: int, first_id: int, price: float) -> pl.DataFrame:
     """Trades from `begin` to the end of the world; ids with holes, times that run backwards."""
     ts = begin + np.cumsum(waits(rng, 12_000))
-    late = rng.random(ts.size) < 0.01
+    late = rng.random(ts.size) < 0.005  # many more would poison the day
     late[0] = False
     # Not over midnight, where batch has a seam that docs/sources.md describes.
     early = np.maximum(ts - rng.integers(0, 5 * MINUTE, ts.size), ts // DAY * DAY)

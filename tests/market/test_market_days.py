@@ -242,7 +242,7 @@ def test_the_day_before_decides_about_gaps_bars_and_inputs(lake, tmp_path):
     assert known["close"][0] == 12.0
     assert known["valid"].to_list() == [True, False] + [True] * 1438
     inputs = lake.info("bars", instrument=str(of.id), interval="1m", date=tuesday).inputs
-    days_read = ["quality/2024-01-02", "ticks/2024-01-01", "ticks/2024-01-02"]
+    days_read = ["klines/2024-01-02", "quality/2024-01-02", "ticks/2024-01-01", "ticks/2024-01-02"]
     assert sorted(inputs) == sorted([*days_read, "rules"])
 
 

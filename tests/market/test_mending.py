@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vostok_core.errors import UnfitDay
 from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import TIME, table
 from vostok_core.market.currency import MarketCurrency
@@ -149,6 +150,20 @@ def test_of_two_gaps_the_one_that_is_mended_says_so_and_the_other_stays(lake: La
     assert rows[9]["repaired"] is None
 
 
+def test_what_blocked_a_day_and_is_mended_says_what_repaired_it(lake: Lake) -> None:
+    land(lake, minutely(DAILY), "a")
+    land(lake, [(key, ts, 10.5) for key, ts, _ in minutely(range(100, 120))], "b")
+    with pytest.raises(UnfitDay, match="files contradict one another in 20 minutes"):
+        make(lake)
+    land(lake, minutely(range(100, 120)), "c", **{REPAIR: "rest binance"})
+    [blocked] = (
+        make(lake).filter(pl.col("detail").str.contains("not of one market")).rows(named=True)
+    )
+    assert (blocked["severity"], blocked["count"]) == ("info", 20)
+    assert blocked["repaired"] == "20 trades of rest binance (part c)"
+    assert invalid(lake) == 0
+
+
 def test_a_silence_that_trades_break_is_repaired(lake: Lake) -> None:
     rows = [(None, ts, price) for _, ts, price in minutely(without(DAILY, range(200, 400)))]
     land(lake, rows, "a")
@@ -194,14 +209,14 @@ def test_quality_is_stale_once_the_repair_of_the_day_before_has_given_way(lake: 
 
 def test_a_repair_part_decides_between_two_contents_and_replaces_no_sole_one(lake: Lake) -> None:
     rows = minutely(DAILY)
-    other = [(key, ts, 99.0 if key == 50 else price) for key, ts, price in rows]
+    other = [(key, ts, 10.5 if key == 50 else price) for key, ts, price in rows]
     land(lake, other, "a")
     land(lake, rows, "b")
     first = make(lake)
     assert first.filter("invalidates")["kind"].to_list() == ["duplicate"]
     price = pl.col("trade_id") == 50
     ticks = lake.read("ticks", instrument=NAME, date=DAY)
-    assert ticks.filter(price)["price"].item() == 99.0, "the first landed was kept"
+    assert ticks.filter(price)["price"].item() == 10.5, "the first landed was kept"
     land(lake, [rows[49]], "c", **{REPAIR: "rest binance"})
     quality = make(lake)
     ticks = lake.read("ticks", instrument=NAME, date=DAY)

@@ -87,6 +87,39 @@ def test_where_doubles_are_farther_apart_than_the_step_nothing_is_said():
     assert off_grid(ticks_of([1.0, 1.0], huge), np.array([0, 1]), Decimal(1), Decimal("1e-8")) == []
 
 
+# --- sides --------------------------------------------------------------------------------------
+
+
+def bounces(n: int, *, wrong: float, seed: int = 1) -> pl.DataFrame:
+    """Trades at the bid and the ask of a book that stands, some of them told of the other side."""
+    rng = np.random.default_rng(seed)
+    sold = rng.random(n) < 0.5
+    price = np.where(sold, 100.0, 100.01)
+    told = sold ^ (rng.random(n) < wrong)
+    return ticks_of(price.tolist()).with_columns(buyer_maker=pl.Series(told))
+
+
+def test_sides_that_are_the_wrong_way_round_poison_the_day():
+    turned = bounces(1_000, wrong=1.0)
+    [found] = inspect(turned, MONDAY, SPOT).iter_rows(named=True)
+    sides = turned["buyer_maker"].to_numpy()
+    changes = int(np.count_nonzero(sides[1:] != sides[:-1]))
+    assert (found["kind"], found["severity"], found["count"]) == ("crossed", "error", changes)
+    assert not found["invalidates"]
+    assert f"in {changes} of {changes} changes of side" in found["detail"]
+    assert poison(inspect(turned, MONDAY, SPOT)).height == 1
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.3, 0.5])
+def test_sides_of_which_some_or_half_are_wrong_are_not(wrong):
+    assert inspect(bounces(10_000, wrong=wrong), MONDAY, SPOT).is_empty()
+
+
+def test_too_few_changes_of_side_say_nothing():
+    assert inspect(bounces(300, wrong=1.0), MONDAY, SPOT).is_empty()
+    assert inspect(ticks_of([100.0, 100.01] * 500), MONDAY, SPOT).is_empty()
+
+
 # --- clocks -------------------------------------------------------------------------------------
 
 
@@ -208,7 +241,7 @@ def test_trades_of_two_markets_in_one_file_poison_the_day():
 
 @pytest.mark.parametrize(
     ("late", "by", "severity"),
-    [(5, 2 * MINUTE, "warn"), (20, 30 * SECOND, "warn"), (20, 2 * MINUTE, "error")],
+    [(20, 2 * MINUTE, "warn"), (21, 30 * SECOND, "warn"), (21, 2 * MINUTE, "error")],
 )
 def test_times_that_run_back_poison_a_day_if_they_are_many_and_far(late, by, severity):
     ts = steady(1_000, SECOND)

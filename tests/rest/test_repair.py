@@ -26,6 +26,8 @@ from vostok_pipelines.sources.common import SourceFile
 
 ONE, TWO = date(2025, 3, 29), date(2025, 3, 30)
 
+_PLACE = pl.int_range(pl.len())  # of a row in its frame
+
 
 class Repaired:
     """A lake whose holes are mended, and what came of it."""
@@ -155,9 +157,7 @@ def test_a_silence_across_which_the_ids_are_unbroken_is_one(embedded: Any, abc: 
 def test_the_exchange_decides_between_two_contents(embedded: Any, abc: Repaired) -> None:
     one = archived(embedded, ONE)
     wrong = one.with_columns(
-        price=pl.when(pl.int_range(pl.len()).is_in([10, 500]))
-        .then(pl.col("price") + 1)
-        .otherwise("price")
+        price=pl.when(_PLACE.is_in([10, 500])).then(pl.col("price") + 1).otherwise("price")
     )
     abc.land(ONE, wrong)
     abc.land(ONE, one)
@@ -175,7 +175,7 @@ def test_a_trade_beside_a_gap_that_the_exchange_has_otherwise_is_a_finding(
     one = archived(embedded, ONE)
     rows = pl.concat([one[:100], one[103:]])
     wrong = rows.with_columns(
-        price=pl.when(pl.int_range(pl.len()) == 99).then(pl.col("price") + 1).otherwise("price")
+        price=pl.when(_PLACE == 99).then(pl.col("price") + 1).otherwise("price")
     )
     abc.land(ONE, wrong)
     abc.make(ONE)
@@ -184,6 +184,37 @@ def test_a_trade_beside_a_gap_that_the_exchange_has_otherwise_is_a_finding(
     quality = abc.lake.read("quality", **abc.keys(ONE)).filter("invalidates")
     assert quality["kind"].to_list() == ["duplicate"]
     assert abc.ticks(ONE)["price"][99] == one["price"][99] + 1, "nothing is silently replaced"
+
+
+def test_a_jump_is_looked_up_and_what_the_exchange_has_otherwise_is_a_finding(
+    embedded: Any, abc: Repaired
+) -> None:
+    one = archived(embedded, ONE)
+    wrong = one.with_columns(
+        price=pl.when(_PLACE == 99).then(pl.col("price") * 3).otherwise("price")
+    )
+    abc.land(ONE, wrong)
+    abc.make(ONE)
+    told = abc.repair(ONE)
+    assert told == [("jump", None, None), ("jump", None, None)], "up and down again"
+    quality = abc.lake.read("quality", **abc.keys(ONE)).filter("invalidates")
+    assert sorted(quality["kind"]) == ["duplicate", "jump", "jump"]
+    parts = abc.lake.parts("raw_trades", **abc.keys(ONE))
+    assert [part.rows for part in parts if "repair" in part.inputs] == [1]
+    assert abc.ticks(ONE)["price"][99] == one["price"][99] * 3, "nothing is silently replaced"
+
+
+def test_a_jump_that_the_exchange_has_too_is_told(binance: Any, project_at: Any) -> None:
+    start = day_start(ONE)
+    trades = [
+        trade._replace(price=trade.price * (1 if trade.id < 1_000 else 3))
+        for trade in numbered(2_000, start, start + DAY)
+    ]
+    with binance(trades) as (_, url):
+        abc = Repaired(project_at(demo=url), "demo.spot.ABC-USDT")
+        abc.land(ONE, landed_rows(frame_of(trades), keep_ids=True))
+        abc.make(ONE)
+        assert abc.repair(ONE) == [("jump", None, "the exchange has the same trades")]
 
 
 def test_trades_that_the_exchange_does_not_have_either_are_told(
@@ -295,7 +326,7 @@ def test_times_that_a_file_has_in_milliseconds_contradict_no_microseconds(
         rows = landed_rows(frame_of(rough), keep_ids=True)
         abc.land(ONE, pl.concat([rows[:300], rows[303:]]))
         wrong = rows.with_columns(
-            price=pl.when(pl.int_range(pl.len()).is_in(range(40, 60))).then(9.0).otherwise("price")
+            price=pl.when(_PLACE.is_in(range(40, 60))).then(9.0).otherwise("price")
         )
         abc.land(ONE, pl.concat([wrong[:300], wrong[303:]]))
         abc.make(ONE)

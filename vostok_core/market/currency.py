@@ -177,7 +177,8 @@ def _merged_of(info: PartitionInfo) -> str:
     """Whether a partition comes from `ticks` or from `klines`."""
     tables = {key.split("/")[0] for key in info.inputs}
     # Bars of ticks name klines too, which they are held against.
-    return "ticks" if tables & {"ticks", LANDED["ticks"]} else "klines"
+    of_klines = tables & {"klines", LANDED["klines"]} and not tables & {"ticks", LANDED["ticks"]}
+    return "klines" if of_klines else "ticks"
 
 
 def _chain(info: PartitionInfo) -> tuple[str, ...]:

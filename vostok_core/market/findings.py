@@ -18,8 +18,8 @@ class Finding:
 
     Attributes:
         kind: `gap`, `silence`, `missing_minutes`, `absent`, `jump`, `duplicate`, `out_of_order`,
-            `ids_assigned`, `outlier`, `off_tick`, `off_step`, `time_reversal`, `clock_still`,
-            `clock_leap` or `schema_drift`.
+            `ids_assigned`, `outlier`, `crossed`, `off_tick`, `off_step`, `time_reversal`,
+            `clock_still`, `clock_leap` or `schema_drift`.
         severity: `info` needs nobody, `warn` wants a look, `error` means that data is lost or
             wrong: where bars are not invalid for it, none are built of the day.
         ts: First microsecond of the affected span.

@@ -158,12 +158,13 @@ def with_repaired(after: pl.DataFrame, before: pl.DataFrame, mends: Sequence[Men
         mends: The parts.
 
     Returns:
-        `after`, and each finding of `before` that invalidated and has gone: it invalidates nothing
-        any more and says what repaired it. One of which something is left is not among them: what
-        is left says so.
+        `after`, and each finding of `before` that invalidated or blocked and has gone: it does
+        neither any more and says what repaired it. One of which something is left is not among
+        them: what is left says so.
     """
-    gone = before.filter("invalidates").join(after, on=_FOUND, how="anti")
-    new = after.filter("invalidates").join(before, on=_FOUND, how="anti")
+    harms = pl.col("invalidates") | (pl.col("severity") == "error")
+    gone = before.filter(harms).join(after, on=_FOUND, how="anti")
+    new = after.filter(harms).join(before, on=_FOUND, how="anti")
     rows = []
     for row in gone.iter_rows(named=True):
         inside = (

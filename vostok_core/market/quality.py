@@ -17,7 +17,7 @@ import polars as pl
 
 from vostok_core.market.findings import Finding, findings_frame
 from vostok_core.market.instrument import Instrument
-from vostok_core.market.oddities import clocks, off_grid, outliers, reversals
+from vostok_core.market.oddities import FEW, clocks, crossed, off_grid, outliers, reversals
 from vostok_core.market.ticks import LastTick, assigned
 from vostok_core.times import DAY, MINUTE, day_start, utc
 
@@ -32,7 +32,6 @@ JUMPS_POISON = 0.001
 TORN_POISON = 0.01
 """Share of a day's minutes; files that contradict one another in more are not of one market."""
 
-_FEW_JUMPS = 20
 _KLINE_JUMP = "after {:g} a kline opens at {:g} and has prices from {:g} to {:g}"
 _WAITED = ("silence", "missing_minutes")  # found by waiting, not by a trade that comes
 _BY_A_TRADE = ("gap", "jump")  # shown by the trade at the end of the span
@@ -70,6 +69,7 @@ def inspect(
         *_silences(ts, day, instrument.max_silence, previous),
         *_jumps(ticks, ts, previous),
         *outliers(ticks, ts),
+        *crossed(ticks, ts),
         *off_grid(ticks, ts, instrument.price_tick, instrument.quantity_step),
         *reversals(ts),
         *clocks(ts, _own_ids(ticks, ts)),
@@ -208,7 +208,7 @@ def _told_jumps(jumps: list[tuple[int, int, str]], of: int) -> list[Finding]:
         Finding("jump", "warn", start, end, 1, detail, invalidates=True)
         for start, end, detail in jumps
     ]
-    if len(jumps) > max(_FEW_JUMPS, JUMPS_POISON * of):
+    if len(jumps) > max(FEW, JUMPS_POISON * of):
         detail = f"{len(jumps)} times the price more than doubles or halves at once"
         found.append(Finding("jump", "error", jumps[0][0], jumps[-1][1], len(jumps), detail))
     return found

@@ -21,7 +21,13 @@ from vostok_pipelines.bad_days import BadDays
 from vostok_pipelines.landing import land_days
 from vostok_pipelines.metadata import partition_metadata, plot, spec_metadata, table_markdown
 from vostok_pipelines.partitions import Partitions, date_key, days_by_instrument
-from vostok_pipelines.quality_checks import QUALITY_CHECKS, QualityChecks, facts, quality_plot
+from vostok_pipelines.quality_checks import (
+    QUALITY_CHECKS,
+    QualityChecks,
+    facts,
+    findings_table,
+    quality_plot,
+)
 from vostok_pipelines.resources import LakeResource
 from vostok_pipelines.second_views import CHECKS, KlinesAgree, ReferenceAgrees
 from vostok_pipelines.sources.mirror import Mirror
@@ -156,6 +162,7 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         store = lake.open()
         poor: list[dict[str, object]] = []
+        built: list[tuple[str, date]] = []
         klines, reference = KlinesAgree(), ReferenceAgrees(settings.instruments)
         unfit = BadDays(UnfitDay)
         intervals = sorted(settings.bars.intervals, key=parse_interval)
@@ -170,7 +177,6 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
                     made, inputs = market_days.bars_day(store, instrument, intervals, day)
                     minutes = made["1m"]
                     klines.look(store, instrument, day, minutes)
-                    reference.look(store, instrument, day, minutes)
                     metadata: dict[str, object] = {}
                     for interval, frame in made.items():
                         info = store.write(
@@ -192,6 +198,9 @@ def market_assets(project: Project, partitions: Partitions) -> list[dg.AssetsDef
                     if day == days[-1]:
                         metadata["plot"] = plot(plots.bars(minutes, f"{name} {day}"))
                     context.add_asset_metadata(metadata, partition_key=date_key(day, name))
+                    built.append((name, day))
+        for each in built:  # when those of another venue are there, if this run builds them
+            reference.look(store, *each)
         results = [
             dg.AssetCheckResult(
                 check_name="mostly_valid",
@@ -222,7 +231,7 @@ def _merge(
     described: dict[str, dict[str, object]] = {}
     if has_second_view(store, instrument, day):
         info, odd = merge_second_view(store, instrument, day)
-        described["klines"] = partition_metadata(info) | {"odd": odd.height}
+        described["klines"] = partition_metadata(info) | {"findings": findings_table(odd)}
     if instrument.tick != "none" and selected == {"klines"}:
         return described  # klines can be there before there are trades
     info, quality, findings = merge_day(store, instrument, day)
