@@ -346,9 +346,9 @@ class RetentionSettings(Section):
                 )
             taken_by(parse_duration)(age)
         ages = {name: parse_duration(age) for name, age in tables.items()}
-        for name, age in ages.items():
+        for name, length in ages.items():
             raw = f"raw_{name}"
-            if raw in PERISHABLE and ages.get(raw, age + 1) > age:
+            if raw in PERISHABLE and ages.get(raw, length + 1) > length:
                 raise ValueError(
                     f"days of {name} would be made again from {raw} (give {raw} an age that is not "
                     "greater)"

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from vostok_pipelines.parts import write_part
 
 from vostok_core.lake.store import Lake
 from vostok_core.market.currency import MarketCurrency
@@ -25,6 +24,7 @@ from vostok_core.market.days import (
 from vostok_core.market.drift import WRITTEN
 from vostok_core.market.instrument import Instrument, InstrumentId
 from vostok_core.market.merging import merge_day
+from vostok_core.market.parts import write_part
 from vostok_core.times import DAY, MILLISECOND, MINUTE, day_start, utc
 from vostok_pipelines.landing import land
 from vostok_pipelines.sources import binance, by_day
