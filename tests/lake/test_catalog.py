@@ -14,6 +14,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from tests.lake.rows import ticks
 from vostok_core.errors import CorruptPartition, UsageError
 from vostok_core.lake import connect
 from vostok_core.lake.catalog import FILE_NAME, query, refresh_catalog
@@ -86,6 +87,31 @@ class TestViews:
         empty = query(lake, "FROM trials").schema
         write_trials(lake)
         assert query(lake, "FROM trials").schema == empty
+
+    def test_a_table_by_day_is_a_function_of_its_keys(self, lake: Lake) -> None:
+        assert query(lake, f"FROM ticks('{ITEM}', DATE '2024-03-01')").is_empty()
+        for number in (1, 2, 4):
+            day = date(2024, 3, number)
+            lake.write("ticks", ticks(10 * number), code_version="1", instrument=ITEM, date=day)
+        lake.write("ticks", ticks(3), code_version="1", instrument="b.spot.A-B", date=DAY)
+        view = f"FROM ticks WHERE instrument = '{ITEM}'"
+        for arguments, condition in (
+            ("", ""),
+            (", DATE '2024-03-02'", " AND date = DATE '2024-03-02'"),
+            (", '2024-03-02'", " AND date = DATE '2024-03-02'"),
+            (", DATE '2024-03-02', DATE '2024-03-31'", " AND date >= DATE '2024-03-02'"),
+        ):
+            found = query(lake, f"FROM ticks('{ITEM}'{arguments}) ORDER BY date, trade_id")
+            assert found.equals(query(lake, f"{view}{condition} ORDER BY date, trade_id"))
+            assert found.height
+        with pytest.raises(UsageError, match="no partition has those keys"):
+            query(lake, f"FROM ticks('{ITEM}', DATE '2024-03-03')")
+
+    def test_features_of_a_pack_are_a_function_of_the_other_keys(self, lake: Lake) -> None:
+        write_features(lake, "core", rsi=50.0)
+        found = query(lake, f"SELECT rsi FROM features_core('{ITEM}', '1m', DATE '2024-03-01')")
+        assert found["rsi"].to_list() == [50.0]
+        assert query(lake, f"FROM features('core', '{ITEM}', '1m')").height == 1
 
     def test_keys_are_typed_and_times_are_utc(self, lake: Lake) -> None:
         write_features(lake, "core", rsi=50.0)

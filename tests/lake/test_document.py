@@ -45,7 +45,8 @@ def test_a_page_without_a_place_for_the_tables_is_refused() -> None:
 def test_the_queries_it_shows_are_answered(lake: Lake) -> None:
     page = PAGE.read_text(encoding="utf-8")
     shown = re.findall(r'vostok sql "(SELECT.*?|SHOW.*?)"', page)
-    shown += re.findall(r"```sql\n(.*?)```", page, flags=re.DOTALL)
-    assert len(shown) == 4
+    for block in re.findall(r"```sql\n(.*?)```", page, flags=re.DOTALL):
+        shown += [part for part in block.split(";") if part.strip()]
+    assert len(shown) == 8
     for sql in shown:
         assert query(lake, sql).width > 0

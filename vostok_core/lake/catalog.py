@@ -1,15 +1,18 @@
 """DuckDB views over the lake's Parquet: `vostok.duckdb`.
 
-The file holds views only, with comments on every view and column, and can be deleted at any time.
-It lies in the lake's folder, or in its home on this machine where the lake is in an object store.
-It is built beside its place and swapped in whole, and is only ever opened read-only, so a reader
-never meets a writer's lock (a DuckDB writer shuts out even readers of other processes). A view
-names its partitions by a pattern, so new partitions show without a new catalog; a table's first
-partition, or another root, makes the catalog stale, and `query` and `connect` renew a stale one.
+The file holds views and table functions only, with comments on every view and column, and can be
+deleted at any time. It lies in the lake's folder, or in its home on this machine where the lake is
+in an object store. It is built beside its place and swapped in whole, and is only ever opened
+read-only, so a reader never meets a writer's lock (a DuckDB writer shuts out even readers of other
+processes). A view names its partitions by a pattern, so new partitions show without a new catalog;
+a table's first partition, or another root, makes the catalog stale, and `query` and `connect` renew
+a stale one.
 
 A table that is partitioned and still empty is an empty view with the right types. The columns of
 `features` differ by pack, so beside the view over all packs (missing columns NULL) there is one for
 each pack: `features_core`, ...
+
+Each table by day is a table function too, whose arguments are keys: `ticks(ID, DAY)`.
 """
 
 from __future__ import annotations
@@ -225,7 +228,7 @@ def _create(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
             by_name = view.filled and (view.table.open_columns or _differ(lake, view.table))
             select = _select(view, by_name=by_name)
             connection.execute(f"CREATE VIEW {_name(view.name)} AS {select}")
-            if view.filled and view.open_keys[-1:] in (("date",), ("week",)):
+            if len(view.open_keys) > 1 and view.open_keys[-1] in ("date", "week"):
                 connection.execute(_macro(view, by_name=by_name))
             _comment(connection, view)
     except duckdb.Error as error:
@@ -238,6 +241,11 @@ def _select(view: _View, *, by_name: bool) -> str:
     if view.filled:
         file = _literal("/".join([_under(view), *["*"] * len(view.open_keys), _file_of(table)]))
         return _rows(table, file, by_name=by_name)
+    return _nothing(table)
+
+
+def _nothing(table: Table) -> str:
+    """The query for all columns and no row."""
     keys = {key: _KEY_TYPES.get(key, "VARCHAR") for key in table.keys}
     columns = keys | {c.name: _TYPES[c.dtype] for c in table.columns}
     nulls = ", ".join(f"CAST(NULL AS {kind}) AS {_name(c)}" for c, kind in columns.items())
@@ -253,21 +261,20 @@ def _macro(view: _View, *, by_name: bool) -> str:
     *names, day = view.open_keys
     folder = _literal(f"{_under(view)}/")
     for key in names:
-        # As the store quotes keys, for those of them that people write.
         folder += f" || '{key}=' || _{key} || '/'"
-    file = _literal(_file_of(view.table))
-    every = _rows(view.table, f"{folder} || '{day}=*/' || {file}", by_name=by_name)
-    one = _rows(view.table, f"{folder} || '{day}=' || _{day} || '/' || {file}", by_name=by_name)
-    given = [f"_{key}" for key in names]
+
+    def rows(value: str) -> str:
+        files = f"{folder} || '{day}=' || {value} || '/{_file_of(view.table)}'"
+        return _rows(view.table, files, by_name=by_name) if view.filled else _nothing(view.table)
+
+    given, every = [f"_{key}" for key in names], rows("'*'")
+    between = f"FROM ({every}) WHERE {_name(day)} BETWEEN _first AND _last"
     forms = [
         (given, every),
-        ([*given, f"_{day}"], one),
-        (
-            [*given, "_first", "_last"],
-            f"FROM ({every}) WHERE {_name(day)} BETWEEN _first AND _last",
-        ),
+        ([*given, f"_{day}"], rows(f"_{day}")),
+        ([*given, "_first", "_last"], between),
     ]
-    said = ", ".join(f"({', '.join(given)}) AS TABLE ({rows})" for given, rows in forms if given)
+    said = ", ".join(f"({', '.join(given)}) AS TABLE ({rows})" for given, rows in forms)
     return f"CREATE MACRO {_name(view.name)} {said}"
 
 
@@ -335,8 +342,8 @@ def _comment(connection: duckdb.DuckDBPyConnection, view: _View) -> None:
 
 
 def _is_stale(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
-    """Whether the attached catalog lacks a view or column, shows a filled table empty, or names
-    old paths."""
+    """Whether the attached catalog lacks a view or column, shows a filled table empty, names old
+    paths, or was made by an older version of this module."""
     found = dict(
         connection.execute(
             "SELECT view_name, sql FROM duckdb_views() WHERE database_name = ? AND NOT internal",
@@ -349,6 +356,7 @@ def _is_stale(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
         return True
     return any(
         (f"{root}/" in found[view.name]) != view.filled
+        or (view.filled and f"/{_file_of(view.table)}'" not in found[view.name])
         or not {column.name for column in view.table.columns}
         <= set(_WORD.findall(found[view.name]))
         for view in views
@@ -399,6 +407,11 @@ def _explained(error: duckdb.Error, tables: Sequence[str]) -> UsageError | Corru
     if isinstance(error, duckdb.PermissionException):
         return UsageError(
             message, hint="a query reads the tables of the lake and no other file or address"
+        )
+    if isinstance(error, duckdb.IOException) and "No files found" in message:
+        return UsageError(
+            "no partition has those keys",
+            hint="SELECT DISTINCT of a table's keys lists what there is",
         )
     if isinstance(error, (duckdb.IOException, duckdb.InvalidInputException)) and (
         _FILES.partition("*")[0] in message and ".parquet" in message
