@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tests.sources.fuzzing import SPOILING, spoilt
 from vostok_core.errors import SourceFormatError
 from vostok_pipelines.sources import binance, by_day
 from vostok_pipelines.sources.by_day import opened
@@ -158,6 +159,42 @@ def test_a_packed_file_that_was_cut_off_is_refused(
         path.write_bytes(packed(text, packing)[:cut])
         with blocks_of(500), pytest.raises(SourceFormatError, match=r"damaged|truncated"):
             read(path)
+
+
+@given(
+    spoiling=SPOILING,
+    packing=st.sampled_from(["csv", "zip", "csv.gz"]),
+    size=st.integers(1, 2_000),
+    before=st.booleans(),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_spoilt_file_gives_the_rows_that_the_whole_file_gives_or_is_refused(
+    tmp_path: Path, packed: Callable[..., bytes], spoiling, packing: str, size: int, before: bool
+) -> None:
+    """Nothing but an error of the format comes out, whichever block the damage is in."""
+    data = "\n".join(line(k, START + k * DAY // 7) for k in range(20)).encode()
+    data = packed(spoilt(data, spoiling), packing) if before else spoilt(packed(data), spoiling)
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    with blocks_of(size):
+        try:
+            found = read(path)
+        except SourceFormatError as error:
+            assert error.hint  # noqa: PT017 (reading it is just as good an outcome)
+            return
+    expected = whole(path)
+    assert list(found) == list(expected)
+    assert all(rows.equals(expected[day]) for day, rows in found.items())
+
+
+def test_a_time_of_any_number_of_digits_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text("\n".join([line(1, START), line(2, int("9" * 4_000))]) + "9" * 4_000)
+    with blocks_of(10_000), pytest.raises(SourceFormatError, match="line 2"):
+        read(path)
+    path.write_text(line(1, START).replace(str(START), "9" * 5_000))
+    with blocks_of(10_000), pytest.raises(SourceFormatError, match="line 1"):
+        read(path)
 
 
 def test_an_empty_file_and_one_without_lines_are_refused(tmp_path: Path) -> None:

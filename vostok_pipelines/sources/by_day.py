@@ -219,7 +219,7 @@ class _Large:
                 raise self._refuse(block, f"found {len(fields)} columns, expected {width}")
             last = block.data.rpartition(b"\n")[2]
             time = last.split(b",")[self._time_field : self._time_field + 1]
-            found = unit_of(int(time[0])) if time and time[0].strip().isdigit() else None
+            found = unit_of(int(time[0])) if time and _is_time(time[0].strip()) else None
             if unit is not None and found not in (None, unit):
                 raise self._refuse(block, f"its times are in {found}, and those before in {unit}")
             unit = unit or found
@@ -244,3 +244,7 @@ class _Large:
     def _seen(self) -> tuple[int, int]:
         stat = os.fstat(self._file.fileno())
         return stat.st_size, stat.st_mtime_ns
+
+
+def _is_time(text: bytes) -> bool:
+    return text.isdigit() and len(text) < 20
