@@ -194,6 +194,7 @@ def test_day_that_is_not_over_lands_and_is_left_out_with_a_warning(
     assert len(lake.days("ticks", instrument=INSTRUMENT)) == 2
 
 
+@pytest.mark.long
 def test_klines_land_beside_trades_and_are_held_against_the_bars(
     folder: Path, archive: Path, vostok
 ) -> None:

@@ -152,6 +152,7 @@ def test_dagsters_own_command_makes_the_same_partitions_in_the_same_lake(xrp: Pa
     assert all(i.path.stat().st_mtime_ns > t for i, t in zip(after, stamps, strict=True))
 
 
+@pytest.mark.long
 def test_the_published_minutes_land_beside_the_trades_and_agree_with_the_bars(
     xrp: Path, shared: Path
 ) -> None:

@@ -80,6 +80,7 @@ def metadata_of(project: Project, asset: str, day: date) -> dict[str, object]:
     return {name: value.value for name, value in metadata.items()}
 
 
+@pytest.mark.long
 def test_klines_that_agree_change_nothing_but_that_they_are_known_to(
     project: Project, launcher: Launcher, tmp_path: Path
 ) -> None:
@@ -109,6 +110,7 @@ def test_klines_that_agree_change_nothing_but_that_they_are_known_to(
     assert stale_bars(lake, A, "1m", [FIRST, SECOND]) == {}
 
 
+@pytest.mark.long
 def test_a_minute_that_differs_is_named_and_the_run_goes_on(
     project: Project, launcher: Launcher, tmp_path: Path
 ) -> None:
@@ -131,6 +133,7 @@ def test_a_minute_that_differs_is_named_and_the_run_goes_on(
     assert "close" in worst[2]
 
 
+@pytest.mark.long
 def test_klines_that_contradict_a_day_block_it_and_no_other(
     project: Project, launcher: Launcher, tmp_path: Path
 ) -> None:
@@ -167,6 +170,7 @@ def test_klines_that_contradict_a_day_block_it_and_no_other(
     assert stale_bars(lake, A, "1m", [FIRST, SECOND, THIRD]) == {}
 
 
+@pytest.mark.long
 def test_klines_alone_are_merged_and_make_no_history(
     project: Project, launcher: Launcher, tmp_path: Path
 ) -> None:
@@ -208,12 +212,10 @@ def _outlier(row: list[str], k: int) -> None:
         row[1] = f"{float(row[1]) * 1.5:.2f}"
 
 
-def test_a_day_full_of_outliers_blocks_until_it_is_taken_out(
-    project: Project, launcher: Launcher
-) -> None:
+def test_a_day_full_of_outliers_blocks(project: Project, launcher: Launcher) -> None:
     spoil(project, SECOND, _outlier)
     with pytest.raises(UnfitDay, match=r"no bars are built of 2024-03-05.*outlier") as caught:
-        launcher.materialize([*MARKET, "features/core"], A, FIRST, THIRD)
+        launcher.materialize(MARKET, A, FIRST, SECOND)
     assert "--absent 2024-03-05 --replace" in str(caught.value.hint)
     found = checks_of(project)
     assert found["no_gaps"].passed
@@ -222,10 +224,24 @@ def test_a_day_full_of_outliers_blocks_until_it_is_taken_out(
     assert fit.blocking
     assert fit.severity is dg.AssetCheckSeverity.ERROR
     assert "| 2024-03-05 | test.spot.AAA-USD | outlier | error |" in str(values(fit)["first"])
+    facts = metadata_of(project, "quality", SECOND)
+    assert "| outlier | error |" in str(facts["findings"]).splitlines()[2]
+    assert str(facts["plot"]).startswith("![plot](data:image/png;base64,")
     lake = project.open_lake()
     # All is there to see what is wrong, and nothing that is made from it.
-    assert lake.days("quality", instrument=A) == [FIRST, SECOND, THIRD]
+    assert lake.days("quality", instrument=A) == [FIRST, SECOND]
     assert lake.days("bars", instrument=A, interval="1m") == []
+
+
+@pytest.mark.long
+def test_what_blocks_a_day_blocks_no_other_until_it_is_taken_out(
+    project: Project, launcher: Launcher
+) -> None:
+    spoil(project, SECOND, _outlier)
+    with pytest.raises(UnfitDay):
+        launcher.materialize([*MARKET, "features/core"], A, FIRST, THIRD)
+    lake = project.open_lake()
+    assert lake.days("quality", instrument=A) == [FIRST, SECOND, THIRD]
     # Nobody builds bars of it by another way, and the other days are built.
     with pytest.raises(UnfitDay):
         launcher.materialize(["bars"], A, FIRST, THIRD)
@@ -240,6 +256,7 @@ def test_a_day_full_of_outliers_blocks_until_it_is_taken_out(
     assert not minutes(lake, SECOND)["valid"].all()
 
 
+@pytest.mark.long
 def test_the_metadata_of_quality_tell_the_day_and_plot_four_weeks(
     project: Project, launcher: Launcher
 ) -> None:
@@ -252,6 +269,7 @@ def test_the_metadata_of_quality_tell_the_day_and_plot_four_weeks(
     assert "plot" not in metadata_of(project, "quality", FIRST)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bounds", [None, (1e-6, 1e9), (1e9, 1e9)])
 def test_another_venue_is_held_against_within_bounds(
     make_project: Callable[..., Project], bounds: tuple[float, float] | None
@@ -283,6 +301,7 @@ def test_another_venue_is_held_against_within_bounds(
     assert found.severity is dg.AssetCheckSeverity.WARN
 
 
+@pytest.mark.long
 def test_the_chain_of_a_day_holds_its_bars_against_klines_that_have_landed(
     project: Project, launcher: Launcher, tmp_path: Path
 ) -> None:
