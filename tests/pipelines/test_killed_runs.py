@@ -69,9 +69,11 @@ def _written_since(lake: Path, moment: int) -> int:
     return sum(path.stat().st_mtime_ns > moment for path in lake.glob("*/*=*/**/part-*.parquet"))
 
 
-def test_a_backfill_killed_twenty_times_leaves_no_half_partition_and_then_completes(
+@pytest.mark.parametrize("kills", [6, pytest.param(KILLS, marks=pytest.mark.long)])
+def test_a_backfill_killed_many_times_leaves_no_half_partition_and_then_completes(
     make_project: Callable[..., Project],
     contents: Callable[[Project], dict[str, str]],
+    kills: int,
 ) -> None:
     whole, killed = make_project("whole"), make_project("killed")
     _complete(whole, BACKFILL)
@@ -81,7 +83,7 @@ def test_a_backfill_killed_twenty_times_leaves_no_half_partition_and_then_comple
 
     rng = random.Random(20)
     stages = []
-    for _ in range(KILLS):
+    for _ in range(kills):
         began = time.time_ns()
         child = _started(killed, BACKFILL)
         # A moment by progress, not by the clock, so that a busy machine has the same moments.
@@ -92,7 +94,7 @@ def test_a_backfill_killed_twenty_times_leaves_no_half_partition_and_then_comple
         found = contents(killed)
         assert {name: expected[name] for name in found} == found
         _no_reader_sees_temporary_files(killed.open_lake())
-    assert stages.count(-signal.SIGKILL) >= KILLS * 3 // 4, stages
+    assert stages.count(-signal.SIGKILL) >= kills * 3 // 4, stages
     assert set(stages) <= {-signal.SIGKILL, 0}
 
     _complete(killed, BACKFILL)

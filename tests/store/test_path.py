@@ -83,6 +83,7 @@ def contents(lake: Lake) -> dict[str, str]:
     return found | {"bundle": bundle.sha256}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_same_files_come_to_the_same_decision_in_a_folder_and_at_s3(
     history: Path, s3_address: str, tmp_path: Path
@@ -121,6 +122,7 @@ def test_the_same_files_come_to_the_same_decision_in_a_folder_and_at_s3(
     assert contents(lake) == found["s3"]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_run_that_was_overtaken_fails_and_undoes_nothing(
     history: Path, s3_address: str, s3_server: Server, tmp_path: Path,
@@ -151,6 +153,7 @@ def test_a_run_that_was_overtaken_fails_and_undoes_nothing(
         assert lake.read("bars", **keys).equals(bars)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_daemon_trades_what_was_promoted_at_s3_and_ships_there(
     s3_address: str, s3_server: Server, tmp_path: Path

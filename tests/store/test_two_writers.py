@@ -150,7 +150,7 @@ def test_news_kept_at_once_from_two_machines_all_stay(lake: Lake, tmp_path: Path
     assert lake.read("news", date=date(1970, 1, 1)).height == 2 * turns
 
 
-@pytest.mark.parametrize("rounds", [20, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [8, pytest.param(200, marks=pytest.mark.long)])
 def test_a_killed_writer_leaves_the_old_partition_or_the_new_one(
     lake: Lake, tmp_path: Path, rounds: int
 ) -> None:

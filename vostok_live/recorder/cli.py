@@ -137,14 +137,13 @@ def status(
       vostok-live record status BTC/USDT --json | jq .recordings[0].alive
     """
     with reported(debug=debug):
-        import time
-
         from vostok_live.recorder.status import encode, read_status
         from vostok_live.recorder.words import render
+        from vostok_live.seams import real_seams
 
         project = find(lake)
         only = [str(project.settings.instrument(name).id) for name in instruments or ()]
-        found = read_status(project.recorder_folder, time.time_ns() // 1_000, only)
+        found = read_status(project.recorder_folder, real_seams().clock.wall_ns() // 1_000, only)
         if as_json:
             import msgspec
 

@@ -5,18 +5,18 @@ The lock ends with the process, however it ends. The file stays.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
-import time
 from pathlib import Path
 from typing import Self
 
 from vostok_core.lake.recorder_folder import LOCK
 from vostok_live.recorder.errors import RecorderError, RecorderTaken
 
-_TRIES = 5  # whoever looks whether it is held holds it for an instant
-_PAUSE = 0.05
+_TRIES = 5
+_PAUSE = 0.05  # seconds
 
 
 class RecorderLease:
@@ -39,18 +39,30 @@ class RecorderLease:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise unwritable(folder, error) from error
-        if not _locked(descriptor):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             holder = _holder(descriptor)
             os.close(descriptor)
             raise RecorderTaken(
                 f"{folder.name} is being recorded by {holder}",
                 where=folder,
                 hint="stop that process first; `vostok-live record status` shows how it stands",
-            )
+            ) from None
         os.ftruncate(descriptor, 0)
         me = {"pid": os.getpid(), "host": os.uname().nodename}
         os.pwrite(descriptor, json.dumps(me).encode(), 0)
         return cls(descriptor)
+
+    @classmethod
+    async def take_patiently(cls, folder: Path) -> Self:
+        """As `take`, also while somebody looks whether it is held, who holds it for an instant."""
+        for _ in range(_TRIES):
+            try:
+                return cls.take(folder)
+            except RecorderTaken:
+                await asyncio.sleep(_PAUSE)
+        return cls.take(folder)
 
     def give_back(self) -> None:
         """Let another process record. May be called again."""
@@ -66,18 +78,6 @@ def unwritable(folder: Path, error: OSError) -> RecorderError:
         where=folder,
         hint="see that it is yours and on a disk that can be written",
     )
-
-
-def _locked(descriptor: int) -> bool:
-    for attempt in range(_TRIES):
-        if attempt:
-            time.sleep(_PAUSE)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        return True
-    return False
 
 
 def _holder(descriptor: int) -> str:

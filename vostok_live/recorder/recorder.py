@@ -115,7 +115,8 @@ class Recorder:
         plan = self._plan
         with ExitStack() as stack:
             for instrument in plan.instruments.values():
-                stack.callback(RecorderLease.take(plan.folder(instrument)).give_back)
+                lease = await RecorderLease.take_patiently(plan.folder(instrument))
+                stack.callback(lease.give_back)
             async with aiohttp.ClientSession(connector=self._seams.connector()) as web:
                 reader = ClockReader(plan.venue.rest, plan.venue.clock, web, self._seams.clock)
                 first = await self._first_time(reader)
