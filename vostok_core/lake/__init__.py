@@ -5,7 +5,8 @@ the daemon's journal; `schemas` turns the declarations into pandera checks; `sto
 partitions, `parquet` one file of them, and `mending` says what makes one that is missing. They are
 `objects`: files of a folder or, by `s3`, those of a store, as `address` says. `locks` and `turns`
 make writers take turns where a write takes several steps. `catalog` keeps the DuckDB views, which
-`filesystem` shows objects as files. Nothing here knows what the numbers mean.
+`filesystem` shows objects as files. `verify` looks for damage, and `upkeep` writes older files anew
+and says what takes how much room. Nothing here knows what the numbers mean.
 """
 
 from __future__ import annotations
