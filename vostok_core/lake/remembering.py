@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vostok_core.errors import CorruptPartition
+from vostok_core.lake.naming import Key, below
 from vostok_core.lake.objects import Folder, Objects, Stat
 from vostok_core.lake.parquet import PartitionInfo, read_footer
-from vostok_core.lake.store import AT_ONCE, Key, Lake
+from vostok_core.lake.reader import AT_ONCE
+from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 
 _AHEAD = 32
@@ -92,7 +94,7 @@ class RememberingLake(Lake):
 
     def _listing(self, name: str, keys: dict[str, Key]) -> _Listing:
         *leading, _ = table(name).keys
-        above = self._below(table(name), {key: keys[key] for key in leading})
+        above = below(table(name), {key: keys[key] for key in leading})
         if above not in self._listings:
             self._listings[above] = _Listing.of(self.objects.stats(above))
         return self._listings[above]

@@ -12,7 +12,8 @@ from datetime import date, timedelta
 import polars as pl
 
 from vostok_core.errors import MissingPartition
-from vostok_core.lake.store import Key, Lake
+from vostok_core.lake.naming import Key
+from vostok_core.lake.store import Lake
 from vostok_core.lake.tables import table
 from vostok_core.market.books import (
     book_findings_frame,

@@ -16,9 +16,10 @@ from typing import Literal
 import polars as pl
 
 from vostok_core.hashing import hash_frame
+from vostok_core.lake.naming import Key
 from vostok_core.lake.objects import UNWRITTEN
 from vostok_core.lake.parquet import PartitionInfo
-from vostok_core.lake.store import Key, Lake
+from vostok_core.lake.store import Lake
 from vostok_core.market.days import (
     ABSENT,
     ALSO,
