@@ -149,7 +149,7 @@ def _problems(
         said = {"never": "it was never recorded", "stopped": "its recorder was stopped"}
         yield f"{said.get(state, 'its recorder ended without a word')}: {start}"
         if waiting:
-            yield f"{waiting} segments have not landed: `vostok-live record land {instrument.id}`"
+            yield f"what it wrote has not landed: `vostok-live record land {instrument.id}`"
         return
     beaten = _number(beat, "now_us") or 0.0
     if now - beaten / SECOND > LATE:

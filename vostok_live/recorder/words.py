@@ -47,7 +47,7 @@ def notes_of(recording: Recording) -> list[str]:
     elif recording.alive and (recording.heartbeat_age_s or 0.0) > _LATE:
         found.append(f"no heartbeat for {recording.heartbeat_age_s:.0f} s")
     if not recording.alive and recording.waiting:
-        found.append(f"{recording.waiting} segments wait: `vostok-live record land`")
+        found.append("what it wrote has not landed: `vostok-live record land`")
     if beat.trouble:
         found.append(beat.trouble)
     if beat.landing:
