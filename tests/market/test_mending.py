@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vostok_core.errors import UnfitDay
@@ -261,6 +261,7 @@ def test_holes_are_found_beneath_aggregate_trades_and_over_midnight() -> None:
     assert holes(unbroken, None) == [], "ids that jump while those beneath don't leave no hole"
 
 
+@settings(max_examples=40)
 @given(st.sets(st.integers(2, 199), max_size=40), st.data())
 def test_whatever_is_mended_the_rest_is_as_if_it_had_landed_so(
     tmp_path_factory: pytest.TempPathFactory, away: set[int], data: Any

@@ -211,6 +211,7 @@ def test_an_empty_archive_says_how_to_begin(make_place: Callable[..., Place]) ->
     assert f"nothing of {A} is there to go on from: begin with `vostok fetch {A} --from DAY`" in why
 
 
+@pytest.mark.long
 def test_a_month_is_made_once_and_the_files_of_its_days_change_nothing(
     make_place: Callable[..., Place],
 ) -> None:

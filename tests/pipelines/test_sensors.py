@@ -295,8 +295,8 @@ def test_days_after_one_that_can_not_be_merged_wait_for_it(place: Place) -> None
     place.arrive(DAYS[3])
     for number in range(120):
         tags = range_tags(*span(DAYS[0], DAYS[0])) | {WHAT: f"days of {A}", CONTENT: str(number)}
-        job = place.definitions.resolve_job_def("ingest")
-        place.instance.create_run_for_job(job, status=dg.DagsterRunStatus.SUCCESS, tags=tags)
+        run = dg.DagsterRun("ingest", tags=tags, status=dg.DagsterRunStatus.SUCCESS)
+        place.instance.add_run(run)
     assert place.look() == (
         [],
         f"{unusable}; 2 days of {A} wait for the day before, where they begin, first {DAYS[2]}",

@@ -58,7 +58,7 @@ def _killed(fetcher: RestFetcher, of: Any, root: Path, kills: int, seed: int) ->
     return killed
 
 
-@pytest.mark.parametrize("name", ["demo", "kraken"])
+@pytest.mark.parametrize("name", [pytest.param("demo", marks=pytest.mark.long), "kraken"])
 @pytest.mark.parametrize(
     "kills", [20, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(1800)])]
 )

@@ -144,6 +144,7 @@ def writer(lake: Lake, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.stdout.close()
 
 
+@pytest.mark.long
 def test_queries_while_days_are_swapped_never_fail_and_see_whole_days(
     lake: Lake, writer: subprocess.Popen[bytes]
 ) -> None:
