@@ -53,7 +53,7 @@ def kill(state: Path) -> str:
 
 
 def test_a_kill_while_no_daemon_runs_closes_the_position_at_the_next_start(tmp_path: Path) -> None:
-    # The horizon is too long to pass between the daemon's end and the next one's start.
+    # 12 s of the wall, in which one daemon is killed and the next one hears of the kill.
     world = make_world(tmp_path / "project", FAR_OFF.replace('horizon = "30m"', 'horizon = "4h"'))
     with exchange_process(world) as url, daemon_process(world, url) as process:
         wait_for(lambda: (status := seen(world)) and status.position)
